@@ -1,0 +1,56 @@
+# Compiler settings and the two functions with which every folder declares its library and its tests.
+get_filename_component(WELD_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+
+find_program(WELD_CCACHE ccache)
+if(WELD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${WELD_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${WELD_CCACHE})
+endif()
+find_program(WELD_LLD ld.lld-19)
+if(WELD_LLD)
+  add_link_options(--ld-path=${WELD_LLD})
+endif()
+
+add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-designated-field-initializers -ffp-contract=off)
+if(WELD_SANITIZE)
+  add_compile_options(-fsanitize=${WELD_SANITIZE} -fno-sanitize=function -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${WELD_SANITIZE})
+endif()
+
+# weld_library(NAME DEPS...): the library of the current folder, from every .cpp in it (and in the
+# subfolders named in SUBFOLDERS), linked to exactly the libraries that it may include.
+function(weld_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS;SUBFOLDERS" ${ARGN})
+  set(patterns *.cpp)
+  foreach(folder IN LISTS ARG_SUBFOLDERS)
+    list(APPEND patterns ${folder}/*.cpp)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC ${WELD_ROOT})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# weld_tests(NAME DEPS...): one GoogleTest executable from every .cpp in the current folder, known to ctest.
+function(weld_tests name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  add_executable(${name} ${sources})
+  target_include_directories(${name} PRIVATE ${WELD_ROOT})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE WELD_SOURCE_DIR="${WELD_ROOT}")
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()
