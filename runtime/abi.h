@@ -5,12 +5,12 @@
 
 #include "ir/error.h"
 
-// Layouts shared by generated code, the inlined bitcode and the native runtime. Generated code takes offsets from here.
+// Layouts shared by generated code, the inlined bitcode and the native runtime. Generated code takes offsets
+// from here.
 
 namespace weld::runtime {
 
 class RunContext;
-struct Block;  // memory.h
 
 /// A vector: `length` elements in the C layout of their type. Null when empty is allowed.
 struct VecView {
@@ -25,36 +25,53 @@ struct AppenderState {
   std::int64_t capacity;
 };
 
-/// Where blocks of memory belong: they are released together. A list with a sentinel, so that a block can be
-/// replaced or a whole list moved in constant time. A scope is used by one worker at a time.
+/// A place in a circular list of blocks: a block (memory.h), or the sentinel in its scope.
+struct BlockLink {
+  BlockLink* next;
+  BlockLink* previous;
+};
+
+/// Where blocks of memory belong: they are released together. `blocks` is the sentinel of their list, which
+/// points to itself when there are none, so that a block can be replaced or a whole list moved in constant
+/// time. A scope is used by one worker at a time.
 struct Scope {
   Scope* parent;
-  Block* first;
-  Block* last;
+  BlockLink blocks;
+
+  bool empty() const { return blocks.next == &blocks; }
 };
 
-/// One thread's part of a run. The first fields are read by generated code; the rest is native (run_context.h).
+/// One thread's part of a run. The first fields are read by generated code; the rest is native
+/// (run_context.h).
 struct Worker {
   RunContext* run;
-  Scope* scope;                       ///< new blocks belong here
-  const std::uint8_t* poll_needed;    ///< non-zero byte: call weld_rt_poll at the next block
-  std::uint8_t may_fork;              ///< loops started here may run in parallel
+  Scope* scope;                     ///< new blocks belong here
+  const std::uint8_t* poll_needed;  ///< non-zero byte: call weld_rt_poll at the next block
+  std::uint8_t may_fork;            ///< loops started here may run in parallel
 };
 
-/// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when empty; probing
-/// is linear from `hash32 & slot_mask`. Entries are `{K, V}` in the C layout, in the order of their first merge.
+/// The memory of an `iterate`: what its state does not reach is freed now and then.
+struct IterateScope {
+  Scope scope;
+  std::int64_t allocated_before;  ///< the worker's count of allocated bytes when garbage was last looked for
+  std::int64_t reached_bytes;     ///< what the state reached then
+};
+
+/// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when
+/// empty; probing is linear from `hash32 & slot_mask`. Entries are `{K, V}` in the C layout, in the order of
+/// their first merge.
 struct Dict {
   std::uint64_t* slots;
-  std::uint64_t slot_mask;        ///< slots - 1, a power of two minus one; at most 2^32 - 1
+  std::uint64_t slot_mask;  ///< slots - 1, a power of two minus one; at most 2^32 - 1
   std::byte* entries;
   std::int64_t num_entries;
-  std::int64_t entry_capacity;    ///< never more than half of the slots
+  std::int64_t entry_capacity;  ///< never more than half of the slots
   std::int64_t entry_bytes;
-  std::uint64_t seed;             ///< of the process, mixed into every hash
+  std::uint64_t seed;  ///< of the process, mixed into every hash
 };
 
-/// A groupmerger being filled: `keys` has entries `{K, vec[V]}` whose vector's length counts the values so far; the values
-/// stand in the order of their merge, `ids` says which entry each belongs to.
+/// A groupmerger being filled: `keys` has entries `{K, vec[V]}` whose vector's length counts the values so
+/// far; the values stand in the order of their merge, `ids` says which entry each belongs to.
 struct GroupBuilder {
   Dict keys;
   std::uint32_t* ids;
@@ -62,30 +79,52 @@ struct GroupBuilder {
   std::int64_t num_values;
   std::int64_t value_capacity;
   std::int64_t value_bytes;
+  std::int64_t vector_offset;  ///< of the VecView in an entry
 };
 
-/// The part [begin, end) of a loop's iterations, whole blocks but for the loop's end. `partial` is this morsel's state.
-using LoopBody = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end, void* partial);
-/// Makes the state of a morsel, before its body. Belongs to the scope in which it runs.
-using LoopInit = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end, void* partial);
-/// Adds the states of all morsels, in their order, to the loop's builder in `captures`.
-using LoopCombine = ErrorCode (*)(Worker* worker, void* captures, void* partials, std::int64_t num_morsels);
+/// Adds the iterations [begin, end), whole blocks but for the loop's end, to the builders in `partial`. One
+/// partial may get several calls, for parts that follow each other: the state is read from `partial` and
+/// written back.
+using LoopBody = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end,
+                               void* partial);
+/// Makes the state that is to take the iterations [begin, end), in a zeroed `partial`. Blocks that it makes
+/// live until the loop's combine has returned, and so do those that they grow into; a builder that may grow
+/// gets its first block here.
+using LoopInit = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end,
+                               void* partial);
+/// Adds the states of all partials, in their order, to the loop's builder in `captures`. Runs on the caller's
+/// worker.
+using LoopCombine = ErrorCode (*)(Worker* worker, void* captures, void* partials, std::int64_t num_partials);
 
 /// What the runtime must know of a loop; a constant in the compiled module.
 struct LoopDescriptor {
   LoopBody body;
-  LoopInit init;
-  LoopCombine combine;
-  std::int64_t partial_bytes;        ///< stride of the partials' array, a multiple of 64
-  std::int64_t block_iterations;     ///< reduction_order.h
-  std::int64_t morsel_iterations;    ///< wanted iterations of a morsel; rounded up to whole blocks
-  std::uint32_t flags;               ///< LoopFlags
+  LoopInit init;                   ///< may be null
+  LoopCombine combine;             ///< may be null
+  std::int64_t partial_bytes;      ///< stride of the partials' array, a multiple of 64; 0: `partial` is null
+  std::int64_t block_iterations;   ///< reduction_order.h
+  std::int64_t morsel_iterations;  ///< wanted iterations of a morsel; rounded up to whole blocks
+  std::uint32_t flags;             ///< LoopFlags
 };
 
 enum LoopFlags : std::uint32_t {
-  kLoopRanges = 1,         ///< at most 64 morsels, the ranges of reduction_order.h
-  kLoopKeepsMemory = 2,    ///< merged values hold pointers: memory made by a morsel lives as long as the loop's builder
-  kLoopAllocates = 4,      ///< the body allocates: give each morsel a scope of its own
+  kLoopRanges = 1,  ///< at most 64 partials, the ranges of reduction_order.h
+  kLoopKeepsMemory =
+      2,  ///< merged values hold pointers: memory made by a morsel lives as long as the loop's builder
+  kLoopAllocates = 4,  ///< the body allocates: give each morsel a scope of its own
 };
+
+/// Compares two elements (or two keys): negative, zero or positive. An error goes to `*error`, which holds
+/// kSuccess before. What it allocates it frees itself.
+using SortComparator = std::int32_t (*)(Worker* worker, void* captures, const void* left, const void* right,
+                                        ErrorCode* error);
+
+/// Adds an entry, copying key and value; a key that is already there is kDeserializationError.
+using DictInsert = ErrorCode (*)(Worker* worker, Dict* dict, const void* key, const void* value);
+
+/// A compiled program: writes its result, in the C layout, to `result`.
+using ProgramMain = ErrorCode (*)(Worker* worker, const std::byte* args, std::byte* result);
+
+static_assert(sizeof(VecView) == 16 && sizeof(AppenderState) == 24 && sizeof(Scope) == 24);
 
 }  // namespace weld::runtime

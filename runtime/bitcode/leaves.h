@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+// Functions that generated code inlines: scalars and pointers in, scalars out; no allocation, no globals, no
+// calls out.
+
+extern "C" {
+
+/// runtime/hash.h: hash_u64. Also combines: the hash of one part of a key is the seed of the next.
+std::uint64_t weld_bc_hash_u64(std::uint64_t bits, std::uint64_t seed) noexcept;
+
+/// The bits of a float key as stored: +0.0 for zeros, the canonical NaN for NaNs.
+std::uint32_t weld_bc_key_bits_f32(float key) noexcept;
+std::uint64_t weld_bc_key_bits_f64(double key) noexcept;
+
+/// 1 if the `num_bytes` (at least 0) are equal, else 0. Not for elements with floats.
+std::uint8_t weld_bc_bytes_equal(const std::uint8_t* left, const std::uint8_t* right,
+                                 std::int64_t num_bytes) noexcept;
+
+/// Compares vec[i8] and vec[u8] by element, then by length: -1, 0 or 1.
+std::int32_t weld_bc_compare_i8(const std::int8_t* left, std::int64_t left_length, const std::int8_t* right,
+                                std::int64_t right_length) noexcept;
+std::int32_t weld_bc_compare_u8(const std::uint8_t* left, std::int64_t left_length, const std::uint8_t* right,
+                                std::int64_t right_length) noexcept;
+
+}  // extern "C"

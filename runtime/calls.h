@@ -1,0 +1,195 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "runtime/abi.h"
+
+// Every native function that generated code calls. All are noexcept; those that can fail return an ErrorCode
+// or null (out of memory) and leave it to the caller to report the place with weld_rt_fail. Sizes are in
+// bytes, lengths in elements. `layout` is an index into the layouts of the running program (run_context.h:
+// ProgramTables).
+//
+// A new function is declared here, listed in calls.def, and defined in the file that its group names.
+
+namespace weld::runtime {
+
+struct RuntimeSymbol {
+  std::string_view name;
+  const void* address;
+};
+
+/// Every function below by name, in the order of calls.def.
+std::span<const RuntimeSymbol> runtime_symbols();
+
+extern "C" {
+
+// --- memory.h. Payloads are aligned to 64 bytes and not cleared unless it is said.
+
+/// A new block in `worker->scope`; null when the memory limit or the machine's memory is exceeded, or `bytes`
+/// is negative or absurd. 0 bytes give a block too. About 10 ns for small blocks, without locks.
+std::byte* weld_rt_allocate(Worker* worker, std::int64_t bytes) noexcept;
+
+/// The same, cleared.
+std::byte* weld_rt_allocate_zeroed(Worker* worker, std::int64_t bytes) noexcept;
+
+/// A block of `new_bytes` that begins with the first `used_bytes` of `block`, and takes its place in the
+/// scope where `block` belongs; `block` is freed. Null when out of memory: `block` is then unchanged. `block`
+/// null: allocates.
+std::byte* weld_rt_grow(Worker* worker, std::byte* block, std::int64_t used_bytes,
+                        std::int64_t new_bytes) noexcept;
+
+/// Frees a block before its scope ends. Null is allowed.
+void weld_rt_free(Worker* worker, std::byte* block) noexcept;
+
+/// Moves a block from the scope where it belongs to `worker->scope`. Null is allowed.
+void weld_rt_adopt(Worker* worker, std::byte* block) noexcept;
+
+/// Puts `block` where `old_block` belongs, and frees that (null: `block` goes to `worker->scope`).
+void weld_rt_replace(Worker* worker, std::byte* old_block, std::byte* block) noexcept;
+
+/// Makes `scope` (uninitialised memory) the worker's, inside the one before. May be written inline.
+void weld_rt_scope_begin(Worker* worker, Scope* scope) noexcept;
+
+/// Frees the scope's blocks and goes back to its parent. Inline: `worker->scope = scope->parent` when it is
+/// empty.
+void weld_rt_scope_end(Worker* worker, Scope* scope) noexcept;
+
+/// Frees the scope's blocks and leaves it open: between two iterations. Inline: nothing when it is empty.
+void weld_rt_scope_clear(Worker* worker, Scope* scope) noexcept;
+
+/// Moves the scope's blocks to its parent and goes back to that.
+void weld_rt_scope_keep(Worker* worker, Scope* scope) noexcept;
+
+// --- iterate_scope.cpp
+
+/// Begins the scope of an `iterate` whose first state is at `state`: blocks that are made from here on are
+/// freed when the state no longer reaches them. The blocks of builders in the state move to the scope.
+void weld_rt_iterate_begin(Worker* worker, IterateScope* scope, std::uint32_t layout, void* state) noexcept;
+
+/// After an iteration: frees what `state` does not reach, when enough has been allocated to make it worth the
+/// walk (memory stays below twice what is reached plus 256 KiB, and tighter near the limit). Fails with
+/// kOutOfMemory only.
+ErrorCode weld_rt_iterate_step(Worker* worker, IterateScope* scope, std::uint32_t layout,
+                               const void* state) noexcept;
+
+/// Frees what `state` does not reach, keeps the rest in the parent scope. Also to be called after an error,
+/// with `state` null: then everything is freed.
+ErrorCode weld_rt_iterate_end(Worker* worker, IterateScope* scope, std::uint32_t layout,
+                              const void* state) noexcept;
+
+// --- run_context.h
+
+/// kCancelled or kDeadlineExceeded when the run must stop. Called once a block when `*worker->poll_needed` is
+/// not 0.
+ErrorCode weld_rt_poll(Worker* worker) noexcept;
+
+/// Reports that the node with that span index failed, and returns `code`. Only the first report of a morsel
+/// counts, so that callers up the stack may report as well.
+ErrorCode weld_rt_fail(Worker* worker, ErrorCode code, std::uint32_t span) noexcept;
+
+/// Forgets what was reported: a block is going to be run again.
+void weld_rt_forget_failure(Worker* worker) noexcept;
+
+// --- morsel_loop.h
+
+/// Runs a loop of `num_iterations` (at least 0) in morsels; see morsel_loop.h for the order of things.
+ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
+                           std::int64_t num_iterations) noexcept;
+
+// --- dict.h. Finding and inserting is generated; growth is here.
+
+/// An empty dictionary in `worker->scope`: three blocks. `expected_entries` is a hint, trusted up to 65,536
+/// entries.
+Dict* weld_rt_dict_new(Worker* worker, std::int64_t entry_bytes, std::int64_t expected_entries) noexcept;
+
+/// Doubles the room for entries; to be called when num_entries == entry_capacity. kBudgetExceeded past 2^31
+/// entries. On failure the dictionary is as before.
+ErrorCode weld_rt_dict_grow(Worker* worker, Dict* dict) noexcept;
+
+/// Makes room for `total_entries` at least.
+ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_entries) noexcept;
+
+/// A dictionary with the same entries, to merge into. Keys and values are copied as they are, not what they
+/// point to.
+Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept;
+
+/// An empty group builder. `entry_bytes` is that of `{K, vec[V]}`, `vector_offset` the place of the vector in
+/// it.
+GroupBuilder* weld_rt_group_new(Worker* worker, std::int64_t entry_bytes, std::int64_t vector_offset,
+                                std::int64_t value_bytes, std::int64_t expected_values) noexcept;
+
+/// Makes room for more values; to be called when num_values == value_capacity. (New keys: weld_rt_dict_grow
+/// on `keys`; a new entry's vector is `{null, 0}`.)
+ErrorCode weld_rt_group_grow(Worker* worker, GroupBuilder* group) noexcept;
+
+/// Appends the values of `from`. `id_map[e]` is the entry of `into` for entry e of `from`, made by the
+/// caller; lengths are added up here. In parallel when large.
+ErrorCode weld_rt_group_append(Worker* worker, GroupBuilder* into, const GroupBuilder* from,
+                               const std::uint32_t* id_map) noexcept;
+
+/// The dictionary of the groups, whose vectors lie one after the other in one block: `&group->keys`. The
+/// builder must not be used any more. In parallel when large.
+ErrorCode weld_rt_group_result(Worker* worker, GroupBuilder* group, Dict** result) noexcept;
+
+// --- appender.h
+
+/// Makes an empty appender with a first block in `worker->scope`. The hint is trusted up to 1 MiB.
+ErrorCode weld_rt_appender_new(Worker* worker, AppenderState* appender, std::int64_t element_bytes,
+                               std::int64_t expected_elements) noexcept;
+
+/// Makes room for `more` elements (at least 1) after the `length` ones, growing geometrically. The block
+/// stays in the scope where it belongs.
+ErrorCode weld_rt_appender_grow(Worker* worker, AppenderState* appender, std::int64_t element_bytes,
+                                std::int64_t more) noexcept;
+
+/// Appends the elements of `num_partials` appenders, `stride_bytes` apart, in their order, and empties them.
+/// In parallel when large; their blocks are freed as soon as they are copied. Each partial's block belongs to
+/// a scope of its own.
+ErrorCode weld_rt_appender_concat(Worker* worker, AppenderState* into, AppenderState* partials,
+                                  std::int64_t stride_bytes, std::int64_t num_partials,
+                                  std::int64_t element_bytes) noexcept;
+
+/// A copy of `length` elements in a new block, in parallel when large: the start of a vecmerger.
+ErrorCode weld_rt_copy_vector(Worker* worker, const std::byte* data, std::int64_t length,
+                              std::int64_t element_bytes, VecView* result) noexcept;
+
+// --- sort.h. All are stable, give a new vector, and leave the input alone.
+
+/// Sorts elements by a comparator.
+ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
+                       SortComparator comparator, void* captures, VecView* result) noexcept;
+
+/// Sorts elements by scalar keys, an array beside them: ascending, −0 = +0, NaN last. `scalar_kind` is an
+/// ir::ScalarKind. `keys` may be `data` itself.
+ErrorCode weld_rt_sort_by_scalar(Worker* worker, const std::byte* data, std::int64_t length,
+                                 std::int64_t element_bytes, const std::byte* keys, std::uint32_t scalar_kind,
+                                 VecView* result) noexcept;
+
+/// Sorts elements by keys of any type, an array beside them, that `comparator` compares.
+ErrorCode weld_rt_sort_by_key(Worker* worker, const std::byte* data, std::int64_t length,
+                              std::int64_t element_bytes, const std::byte* keys, std::int64_t key_bytes,
+                              SortComparator comparator, void* captures, VecView* result) noexcept;
+
+// --- serialize.h
+
+/// The bytes of `value` (LANGUAGE.md §1.4) as a new vec[u8].
+ErrorCode weld_rt_serialize(Worker* worker, std::uint32_t layout, const void* value,
+                            VecView* result) noexcept;
+
+/// Reads a value back. `inserts[i]` inserts into the i-th dictionary type of the layout, depth first, a
+/// dictionary before its key and its key before its value; may be null where there is none. Everything but
+/// exactly the bytes of one value is kDeserializationError; memory is bounded by a small multiple of
+/// `length`.
+ErrorCode weld_rt_deserialize(Worker* worker, std::uint32_t layout, const std::byte* data,
+                              std::int64_t length, const DictInsert* inserts, void* result) noexcept;
+
+// --- hash.h
+
+/// The hash of a byte string.
+std::uint64_t weld_rt_hash_bytes(const std::byte* data, std::int64_t length, std::uint64_t seed) noexcept;
+
+}  // extern "C"
+
+}  // namespace weld::runtime

@@ -1,0 +1,218 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime/abi.h"
+
+namespace weld::runtime {
+
+class Context;
+
+/// Before each payload. Payloads are aligned to 64 bytes, so blocks begin 32 bytes after such a boundary.
+struct Block : BlockLink {
+  std::int64_t requested_bytes;
+  std::uint16_t size_class;
+  std::uint16_t stagger;  ///< large blocks: cache lines between the allocation's begin and the block's
+  std::atomic<std::uint32_t> marks;  ///< reach.cpp
+
+  std::byte* payload() { return reinterpret_cast<std::byte*>(this + 1); }
+  static Block* of(std::byte* payload) { return reinterpret_cast<Block*>(payload) - 1; }
+};
+static_assert(sizeof(Block) == 32);
+
+/// Sizes are rounded up to four classes an octave. Small classes are cut from slabs of one class each; larger
+/// ones are allocations of their own.
+inline constexpr std::int64_t kSlabBytes = 64 * 1024;  ///< and its alignment
+inline constexpr std::int64_t kSlabHeaderBytes = 32;
+inline constexpr int kNumSmallClasses = 29;
+inline constexpr int kNumSizeClasses = 160;
+/// Bytes of a class, block header included; a multiple of 64.
+std::int64_t class_bytes(int size_class);
+/// The smallest class with room for a payload, or -1 if it is larger than memory could be.
+int size_class_for(std::int64_t payload_bytes);
+
+/// In front of every slab.
+struct Slab {
+  std::uint32_t size_class;
+  Slab* next;
+};
+
+/// Blocks that belong together and to nobody else, e.g. to a value. Freed with the object; the context must
+/// live then.
+class OwnedBlocks {
+ public:
+  OwnedBlocks() { reset(); }
+  OwnedBlocks(OwnedBlocks&& other) noexcept;
+  OwnedBlocks& operator=(OwnedBlocks&& other) noexcept;
+  ~OwnedBlocks() { release(); }
+
+  /// Takes all blocks of the list.
+  void take(Context& context, BlockLink& list) noexcept;
+  /// Moves all blocks to the end of the list. Nothing is owned then.
+  void give(BlockLink& list) noexcept;
+  void release() noexcept;
+
+  bool empty() const { return blocks_.next == &blocks_; }
+  std::int64_t requested_bytes() const;
+
+ private:
+  void reset() { blocks_.next = blocks_.previous = &blocks_; }
+
+  Context* context_ = nullptr;
+  BlockLink blocks_;
+};
+
+struct ContextOptions {
+  std::int64_t memory_limit = 0;  ///< bytes, by requested sizes; 0: default_memory_limit()
+  std::int64_t cache_bytes = -1;  ///< freed large blocks kept for reuse; -1: a quarter of the limit
+  std::int64_t fail_allocation_at =
+      0;  ///< for tests: the n-th allocation of a block fails (1: the first); 0: none
+};
+
+/// One worker's small free blocks, and its credit: bytes taken from the context's limit in advance, so that
+/// allocating touches nothing shared. Used by one thread at a time; only the credit is taken back by others.
+class WorkerHeap {
+ public:
+  explicit WorkerHeap(Context& context);
+  ~WorkerHeap();
+  WorkerHeap(const WorkerHeap&) = delete;
+  WorkerHeap& operator=(const WorkerHeap&) = delete;
+
+  /// A block in no list, or null. `*zeroed`, where given, says that the payload is known to be clear.
+  Block* allocate(std::int64_t bytes, bool* zeroed = nullptr) noexcept;
+  void free(Block* block) noexcept;
+  /// Frees all blocks of a list and empties it.
+  void free_all(BlockLink& list) noexcept;
+
+  /// Bytes ever allocated here.
+  std::int64_t allocated_bytes() const { return allocated_bytes_; }
+  Context& context() const { return context_; }
+
+ private:
+  friend class Context;
+  struct FreeList {
+    BlockLink* first = nullptr;
+    std::int32_t num_blocks = 0;
+  };
+
+  bool charge(std::int64_t bytes) noexcept;
+  void refund(std::int64_t bytes) noexcept;
+  void recycle(Block* block) noexcept;
+  bool refill(int size_class) noexcept;
+
+  Context& context_;
+  std::atomic<std::int64_t> credit_{0};
+  std::int64_t allocated_bytes_ = 0;
+  std::array<FreeList, kNumSmallClasses> free_;
+  WorkerHeap* next_ = nullptr;  // the context's list of heaps
+  WorkerHeap* previous_ = nullptr;
+};
+
+class RunContext;
+
+/// Memory that runs and values share, with a limit; and run contexts to use again.
+///
+/// Threads  safe from all threads
+/// Memory   counts the requested bytes of blocks in use, exactly when idle; refuses exactly what would pass
+/// the limit.
+///          Freed large blocks are cached up to a bound, and never so that they and the used bytes together
+///          pass the limit. Blocks of 2 MiB and more are mapped with advice for huge pages, their bases
+///          staggered by some cache lines.
+/// Life     must outlive its runs, and the values that they return.
+class Context {
+ public:
+  explicit Context(const ContextOptions& options = {});
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  std::int64_t memory_limit() const { return limit_; }
+  /// Requested bytes of the blocks in use. Exact when nothing runs.
+  std::int64_t bytes_in_use() const noexcept;
+  /// The most that were in use at a time, at most 64 KiB a worker too high.
+  std::int64_t peak_bytes() const noexcept { return peak_bytes_.load(std::memory_order_relaxed); }
+  /// Makes the present use the peak.
+  void reset_peak() noexcept;
+  /// Less than an eighth of the limit is left.
+  bool is_nearly_full() const noexcept;
+
+  /// Gives cached memory back to the system. With no block in use, and nothing running, all of it.
+  void trim() noexcept;
+
+  /// Frees blocks from any thread.
+  void release(BlockLink& list) noexcept;
+
+ private:
+  friend class WorkerHeap;
+  friend class RunContext;
+  struct Cached {
+    Block* first = nullptr;
+  };
+
+  std::int64_t take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept;
+  void return_credit(std::int64_t bytes) noexcept;
+  bool count_allocation() noexcept;
+  Block* allocate_large(int size_class, bool* zeroed) noexcept;
+  void free_large(Block* block) noexcept;
+  void evict(std::int64_t wanted_bytes) noexcept;
+  bool refill(WorkerHeap& heap, int size_class) noexcept;
+  void take_back(WorkerHeap& heap, int size_class, std::int32_t num_blocks) noexcept;
+  void add(WorkerHeap& heap) noexcept;
+  void remove(WorkerHeap& heap) noexcept;
+
+  std::int64_t limit_;
+  std::int64_t cache_limit_;
+  std::int64_t fail_at_;
+  std::int64_t credit_batch_;
+  std::atomic<std::int64_t> num_allocations_{0};
+  alignas(64) std::atomic<std::int64_t> charged_{0};  // used bytes and all credits
+  std::atomic<std::int64_t> peak_bytes_{0};
+  std::atomic<std::int64_t> cached_bytes_{0};
+  std::atomic<std::uint32_t> next_stagger_{0};
+
+  mutable std::mutex mutex_;  // everything below
+  WorkerHeap* heaps_ = nullptr;
+  std::array<WorkerHeap::FreeList, kNumSmallClasses> free_;
+  std::array<BlockLink*, kNumSizeClasses> cached_{};
+  Slab* slabs_ = nullptr;
+  std::int64_t num_slabs_ = 0;
+
+  // Idle run contexts, for run_context.cpp. A slot is taken by an exchange with null.
+  static constexpr int kPooledRuns = 16;
+  std::array<std::atomic<RunContext*>, kPooledRuns> pooled_runs_{};
+};
+
+// Lists.
+
+inline void begin_list(BlockLink& list) {
+  list.next = list.previous = &list;
+}
+
+inline void link_last(BlockLink& list, BlockLink* block) {
+  block->next = &list;
+  block->previous = list.previous;
+  list.previous->next = block;
+  list.previous = block;
+}
+
+inline void unlink(BlockLink* block) {
+  block->previous->next = block->next;
+  block->next->previous = block->previous;
+}
+
+/// Moves all blocks of `from` to the end of `list`, in constant time.
+inline void splice_last(BlockLink& list, BlockLink& from) {
+  if (from.next == &from) return;
+  list.previous->next = from.next;
+  from.next->previous = list.previous;
+  from.previous->next = &list;
+  list.previous = from.previous;
+  begin_list(from);
+}
+
+}  // namespace weld::runtime
