@@ -168,7 +168,7 @@ Symbol Arena::fresh_symbol(std::string_view name) {
 }
 
 Expr Arena::add(const Node& node, Span span, Annotations annotations) {
-  if (num_nodes_ >= kMaxNodes) {
+  if (num_nodes_ >= max_nodes_) {
     throw UserError(fmt::format("the program has more than {} nodes", kMaxNodes), span,
                     ErrorCode::kBudgetExceeded);
   }

@@ -22,7 +22,7 @@ namespace weld::ir {
 class Arena {
  public:
   static constexpr std::uint32_t kMaxDepth = 1000;       ///< nesting of expressions, `let` bodies not counted
-  static constexpr std::uint32_t kMaxNodes = 1'000'000;  ///< made in one arena
+  static constexpr std::uint32_t kMaxNodes = 1'000'000;  ///< made in one arena, unless more are allowed
 
   Arena();
   ~Arena();
@@ -97,6 +97,8 @@ class Arena {
   void retain(std::shared_ptr<const Arena> other);
 
   std::uint32_t num_nodes() const { return num_nodes_; }
+  /// From here on this many more nodes may be made: a pass that rewrites a program leaves the old one behind.
+  void allow_more_nodes(std::uint32_t num_nodes) { max_nodes_ = num_nodes_ + num_nodes; }
   std::size_t used_bytes() const { return used_bytes_; }
 
  private:
@@ -115,6 +117,7 @@ class Arena {
   std::byte* end_ = nullptr;
   std::size_t used_bytes_ = 0;
   std::uint32_t num_nodes_ = 0;
+  std::uint32_t max_nodes_ = kMaxNodes;
   std::vector<std::shared_ptr<const Source>> sources_;
   std::vector<std::shared_ptr<const Arena>> retained_;
 };

@@ -1,0 +1,169 @@
+#include "passes/pipeline.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+
+#include "ir/error.h"
+#include "ir/verify.h"
+#include "passes/fold_constants.h"
+#include "passes/inline_applies.h"
+#include "passes/inline_lets.h"
+#include "passes/inline_zips.h"
+#include "passes/pass.h"
+
+namespace weld::passes {
+namespace {
+
+constexpr std::array kPasses{
+    Pass{"inline_applies", "replaces calls of functions by their bodies", inline_applies, true},
+    Pass{"inline_lets", "replaces names by the values they are bound to, drops unused ones", inline_lets,
+         false},
+    Pass{"inline_zips", "turns zips into iterators of loops", inline_zips, true},
+    Pass{"fold_constants", "computes what is known, takes branches that are decided", fold_constants, false},
+};
+
+constexpr std::array<std::string_view, 5> kDefaultOrder{"inline_applies", "inline_lets", "inline_zips",
+                                                        "fold_constants", "inline_lets"};
+
+// Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
+struct Alias {
+  std::string_view name;
+  std::string_view pass;  ///< empty: none
+};
+constexpr std::array kAliases{
+    Alias{"inline_apply", "inline_applies"},
+    Alias{"inline_let", "inline_lets"},
+    Alias{"inline_let_getfield", "inline_lets"},
+    Alias{"inline_zip", "inline_zips"},
+    Alias{"inline_literals", "fold_constants"},
+    Alias{"inline_cast", "fold_constants"},
+    Alias{"simplify", "fold_constants"},
+    Alias{"unroll_structs", "fold_constants"},
+    Alias{"algebraic", ""},
+    Alias{"cse", ""},
+    Alias{"fix_iterate", ""},
+    Alias{"infer_size", ""},
+    Alias{"loop_fusion", ""},
+    Alias{"measurement", ""},
+    Alias{"predicate", ""},
+    Alias{"short_circuit_booleans", ""},
+    Alias{"unroll_static_loop", ""},
+    Alias{"vectorize", ""},
+};
+
+std::string with_underscores(std::string_view name) {
+  std::string canonical(name);
+  std::ranges::replace(canonical, '-', '_');
+  return canonical;
+}
+
+const Alias* find_alias(std::string_view canonical) {
+  const auto found = std::ranges::find(kAliases, canonical, &Alias::name);
+  return found == kAliases.end() ? nullptr : &*found;
+}
+
+[[noreturn]] void reject_name(const std::string& name) {
+  std::vector<std::string_view> names;
+  for (const Pass& pass : kPasses) names.push_back(pass.name);
+  throw ir::UserError(fmt::format("there is no pass {}; the passes are {}", name, fmt::join(names, ", ")), {},
+                      ErrorCode::kConfigurationError);
+}
+
+// The pass of a name or alias; null for a name of the original's that has no pass here.
+const Pass* pass_named(const std::string& name, std::vector<std::string>* warnings) {
+  if (const Pass* pass = find_pass(name)) return pass;
+  const Alias* alias = find_alias(with_underscores(name));
+  if (!alias) reject_name(name);
+  if (!alias->pass.empty()) return find_pass(alias->pass);
+  if (warnings) warnings->push_back(fmt::format("pass {} is accepted, but does nothing", name));
+  return nullptr;
+}
+
+void verify_after(const Pass& pass, ir::Expr program) {
+  try {
+    ir::verify(program, ir::Stage::kCore);
+  } catch (const std::exception& error) {
+    ir::internal_check(false, fmt::format("the program is valid after {}: {}", pass.name, error.what()));
+  }
+}
+
+}  // namespace
+
+std::span<const Pass> all_passes() {
+  return kPasses;
+}
+
+std::span<const std::string_view> default_order() {
+  return kDefaultOrder;
+}
+
+const Pass* find_pass(std::string_view name) {
+  const auto found = std::ranges::find(kPasses, with_underscores(name), &Pass::name);
+  return found == kPasses.end() ? nullptr : &*found;
+}
+
+std::uint64_t PipelineOptions::hash() const {
+  const std::hash<std::string> hash_text;
+  std::uint64_t hash = verify ? 1 : 2;
+  const auto add = [&](std::uint64_t value) { hash = (hash ^ value) * 0x9e3779b97f4a7c15u + (hash >> 29); };
+  add(passes ? passes->size() + 1 : 0);
+  if (passes) {
+    for (const std::string& name : *passes) add(hash_text(name));
+  }
+  for (const std::string& name : switched_off) add(hash_text(name));
+  return hash;
+}
+
+std::vector<const Pass*> resolve(const PipelineOptions& options, std::vector<std::string>* warnings) {
+  std::vector<const Pass*> listed;
+  if (options.passes) {
+    for (const std::string& name : *options.passes) {
+      if (const Pass* pass = pass_named(name, warnings)) listed.push_back(pass);
+    }
+  } else {
+    for (std::string_view name : kDefaultOrder) listed.push_back(find_pass(name));
+  }
+  for (const std::string& name : options.switched_off) {
+    const Pass* pass = pass_named(name, warnings);
+    if (pass && pass->mandatory) {
+      throw ir::UserError(fmt::format("pass {} cannot be switched off: lowering relies on it", pass->name),
+                          {}, ErrorCode::kConfigurationError);
+    }
+    std::erase(listed, pass);
+  }
+  std::vector<const Pass*> order;
+  for (const Pass& pass : kPasses) {
+    if (pass.mandatory && std::ranges::count(listed, &pass) == 0) order.push_back(&pass);
+  }
+  order.insert(order.end(), listed.begin(), listed.end());
+  return order;
+}
+
+ir::Expr run_pipeline(ir::Expr root, PassContext& context) {
+  using Clock = std::chrono::steady_clock;
+  for (const Pass* pass : resolve(context.options)) {
+    if (context.deadline && Clock::now() > *context.deadline) {
+      throw ir::UserError(fmt::format("the compile deadline passed before pass {}", pass->name), root.span(),
+                          ErrorCode::kDeadlineExceeded);
+    }
+    // Parts that are shared count as often as they occur, as for whoever walks over the program.
+    if (root.record().num_nodes > ir::Arena::kMaxNodes) {
+      throw ir::UserError(fmt::format("the program has more than {} nodes", ir::Arena::kMaxNodes),
+                          root.span(), ErrorCode::kBudgetExceeded);
+    }
+    context.arena.allow_more_nodes(ir::Arena::kMaxNodes);
+    const ir::Expr before = root;
+    const Clock::time_point start = Clock::now();
+    root = pass->run(before, context);
+    const std::chrono::duration<double, std::micro> time = Clock::now() - start;
+    if (context.options.verify) verify_after(*pass, root);
+    if (context.options.after_pass) context.options.after_pass({*pass, before, root, time.count()});
+  }
+  return root;
+}
+
+}  // namespace weld::passes
