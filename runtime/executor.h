@@ -30,4 +30,7 @@ class Executor {
   static std::unique_ptr<Executor> make(ExecutorKind kind, int threads) noexcept;
 };
 
+/// How many forks lie between this process and the one that loaded the library.
+int num_forks() noexcept;
+
 }  // namespace weld::runtime

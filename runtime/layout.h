@@ -38,7 +38,7 @@ struct TypeLayout {
   bool contains_builder = false;
   std::int64_t size_bytes = 0;  ///< a multiple of the alignment
   std::int64_t align_bytes = 1;
-  std::vector<Member> members;  ///< kStruct; kMerger: its value as one member
+  std::vector<Member> members = {};  ///< kStruct; kMerger: its value as one member
   const TypeLayout* element =
       nullptr;  ///< kVec, kAppender, kVecMerger: the element. kDict, kDictMerger,
                 ///< kGroupMerger: an entry, the struct {K, V} ({K, vec[V]} for groups)

@@ -29,18 +29,18 @@ static_assert(sizeof(Block) == 32);
 /// ones are allocations of their own.
 inline constexpr std::int64_t kSlabBytes = 64 * 1024;  ///< and its alignment
 inline constexpr std::int64_t kSlabHeaderBytes = 32;
-inline constexpr int kNumSmallClasses = 29;
+inline constexpr int kNumSmallClasses = 24;  ///< up to 8 KiB
 inline constexpr int kNumSizeClasses = 160;
 /// Bytes of a class, block header included; a multiple of 64.
 std::int64_t class_bytes(int size_class);
 /// The smallest class with room for a payload, or -1 if it is larger than memory could be.
 int size_class_for(std::int64_t payload_bytes);
 
-/// In front of every slab.
-struct Slab {
+/// In front of every slab; its blocks follow without gaps.
+struct alignas(32) Slab {
   std::uint32_t size_class;
-  Slab* next;
 };
+static_assert(sizeof(Slab) == kSlabHeaderBytes);
 
 /// Blocks that belong together and to nobody else, e.g. to a value. Freed with the object; the context must
 /// live then.
@@ -69,7 +69,7 @@ class OwnedBlocks {
 
 struct ContextOptions {
   std::int64_t memory_limit = 0;  ///< bytes, by requested sizes; 0: default_memory_limit()
-  std::int64_t cache_bytes = -1;  ///< freed large blocks kept for reuse; -1: a quarter of the limit
+  std::int64_t cache_bytes = -1;  ///< of freed memory kept for reuse; -1: a quarter of the limit
   std::int64_t fail_allocation_at =
       0;  ///< for tests: the n-th allocation of a block fails (1: the first); 0: none
 };
@@ -88,6 +88,8 @@ class WorkerHeap {
   void free(Block* block) noexcept;
   /// Frees all blocks of a list and empties it.
   void free_all(BlockLink& list) noexcept;
+  /// Changes the size of a block where it stands; false when it has no room or the limit forbids it.
+  bool resize(Block* block, std::int64_t bytes) noexcept;
 
   /// Bytes ever allocated here.
   std::int64_t allocated_bytes() const { return allocated_bytes_; }
@@ -96,14 +98,15 @@ class WorkerHeap {
  private:
   friend class Context;
   struct FreeList {
-    BlockLink* first = nullptr;
-    std::int32_t num_blocks = 0;
+    BlockLink* first = nullptr;  // linked by `next`
+    std::int64_t num_blocks = 0;
+    std::byte* fresh = nullptr;  // the part of a slab that was never used
+    std::byte* fresh_end = nullptr;
   };
 
   bool charge(std::int64_t bytes) noexcept;
   void refund(std::int64_t bytes) noexcept;
   void recycle(Block* block) noexcept;
-  bool refill(int size_class) noexcept;
 
   Context& context_;
   std::atomic<std::int64_t> credit_{0};
@@ -141,7 +144,8 @@ class Context {
   /// Less than an eighth of the limit is left.
   bool is_nearly_full() const noexcept;
 
-  /// Gives cached memory back to the system. With no block in use, and nothing running, all of it.
+  /// Gives cached memory back to the system: large blocks always, small ones when no block is in use and
+  /// nothing runs.
   void trim() noexcept;
 
   /// Frees blocks from any thread.
@@ -150,20 +154,22 @@ class Context {
  private:
   friend class WorkerHeap;
   friend class RunContext;
-  struct Cached {
-    Block* first = nullptr;
-  };
+  struct SlabChunk;
 
-  std::int64_t take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept;
-  void return_credit(std::int64_t bytes) noexcept;
-  bool count_allocation() noexcept;
+  bool take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept;
+  void return_credit(std::int64_t bytes) noexcept { charged_.fetch_sub(bytes, std::memory_order_relaxed); }
+  bool try_charge(std::int64_t bytes) noexcept;
   Block* allocate_large(int size_class, bool* zeroed) noexcept;
   void free_large(Block* block) noexcept;
-  void evict(std::int64_t wanted_bytes) noexcept;
-  bool refill(WorkerHeap& heap, int size_class) noexcept;
-  void take_back(WorkerHeap& heap, int size_class, std::int32_t num_blocks) noexcept;
+  void evict(std::int64_t most_bytes) noexcept;
+  bool refill(WorkerHeap::FreeList& list, int size_class) noexcept;
+  Slab* take_slab() noexcept;
+  void take_back(WorkerHeap::FreeList& list, int size_class, std::int64_t num_blocks) noexcept;
+  void take_back_all(WorkerHeap& heap) noexcept;
+  void free_slabs() noexcept;
   void add(WorkerHeap& heap) noexcept;
   void remove(WorkerHeap& heap) noexcept;
+  void drop_idle_runs() noexcept;
 
   std::int64_t limit_;
   std::int64_t cache_limit_;
@@ -174,13 +180,15 @@ class Context {
   std::atomic<std::int64_t> peak_bytes_{0};
   std::atomic<std::int64_t> cached_bytes_{0};
   std::atomic<std::uint32_t> next_stagger_{0};
+  std::atomic<std::int64_t> slab_bytes_{0};
 
   mutable std::mutex mutex_;  // everything below
   WorkerHeap* heaps_ = nullptr;
   std::array<WorkerHeap::FreeList, kNumSmallClasses> free_;
-  std::array<BlockLink*, kNumSizeClasses> cached_{};
-  Slab* slabs_ = nullptr;
-  std::int64_t num_slabs_ = 0;
+  std::array<BlockLink*, kNumSizeClasses> cached_{};  // linked by `next`
+  SlabChunk* chunks_ = nullptr;
+  std::byte* next_slab_ = nullptr;
+  std::byte* slabs_end_ = nullptr;
 
   // Idle run contexts, for run_context.cpp. A slot is taken by an exchange with null.
   static constexpr int kPooledRuns = 16;

@@ -67,13 +67,21 @@ struct alignas(64) WorkerState : Worker {
   ErrorCode failed_code = ErrorCode::kSuccess;
   std::uint32_t failed_span = kNoSpan;
   std::int64_t num_morsels = 0;
-  std::int64_t foreign_allocated_bytes = 0;  ///< allocated by the other workers of this one's loops
+  std::int64_t loop_allocated_bytes = 0;  ///< allocated by the other workers of this one's loops
   WorkerState* next_idle = nullptr;
 
-  std::int64_t allocated_bytes() const { return heap.allocated_bytes() + foreign_allocated_bytes; }
+  std::int64_t allocated_bytes() const { return heap.allocated_bytes() + loop_allocated_bytes; }
 };
+/// Whether weld_rt_poll is to be called.
+inline bool must_poll(const Worker& worker) {
+  return __atomic_load_n(worker.poll_needed, __ATOMIC_RELAXED) != 0;
+}
+
 inline WorkerState& state_of(Worker* worker) {
   return *static_cast<WorkerState*>(worker);
+}
+inline WorkerState& state_of(Worker& worker) {
+  return static_cast<WorkerState&>(worker);
 }
 
 /// A run in progress: its workers, its conf, how it failed. Kept by the context and used again.
@@ -86,7 +94,7 @@ class RunContext {
   /// Gives it back to the context.
   static void release(RunContext* run) noexcept;
 
-  explicit RunContext(Context& context);
+  explicit RunContext(Context& context) : context_(context), caller_(context) {}
   ~RunContext();
 
   Context& context() const { return context_; }
@@ -102,7 +110,7 @@ class RunContext {
   WorkerState* lease_worker() noexcept;
   void return_worker(WorkerState& worker) noexcept;
 
-  /// The executor of this run. Made at the first parallel loop; null when that fails.
+  /// The executor of this run, kept for the next ones. Made at the first parallel loop; null when that fails.
   Executor* executor() noexcept;
 
  private:
@@ -119,6 +127,7 @@ class RunContext {
   std::unique_ptr<Executor> executor_;
   int executor_threads_ = 0;
   ExecutorKind executor_kind_ = ExecutorKind::kInline;
+  int executor_forks_ = 0;
 };
 
 /// Runs a compiled program: the way of bindings into generated code.

@@ -1,0 +1,146 @@
+#include "runtime/dict.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstring>
+
+#include "runtime/calls.h"
+#include "runtime/hash.h"
+#include "runtime/run_context.h"
+
+namespace weld::runtime {
+namespace {
+
+constexpr std::int64_t kMinEntries = 8;
+constexpr std::int64_t kTrustedEntries = 65'536;
+constexpr std::int64_t kPollSlots = 256 * 1024;
+
+std::uint64_t random_seed() noexcept {
+  std::uint64_t seed;
+  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) return seed;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  return hash_u64(static_cast<std::uint64_t>(now), reinterpret_cast<std::uintptr_t>(&seed));
+}
+
+std::int64_t capacity_for(std::int64_t entries) {
+  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max(entries, kMinEntries))));
+}
+
+std::uint64_t* allocate_slots(Worker* worker, std::int64_t capacity) noexcept {
+  return reinterpret_cast<std::uint64_t*>(weld_rt_allocate_zeroed(worker, capacity * 2 * 8));
+}
+
+// Fills the parts of an empty dictionary that stands in cleared memory.
+bool make_dict(Worker* worker, Dict& dict, std::int64_t entry_bytes, std::int64_t capacity) noexcept {
+  dict.entry_bytes = entry_bytes;
+  dict.entry_capacity = capacity;
+  dict.seed = process_hash_seed();
+  dict.slot_mask = static_cast<std::uint64_t>(capacity) * 2 - 1;
+  dict.entries = weld_rt_allocate(worker, capacity * entry_bytes);
+  dict.slots = dict.entries ? allocate_slots(worker, capacity) : nullptr;
+  return dict.slots;
+}
+
+// A block of `bytes` for a structure, filled by `make`; nothing is left when that fails.
+template <class T, class Make>
+T* make_in_scope(Worker* worker, Make&& make) noexcept {
+  Scope scope;
+  weld_rt_scope_begin(worker, &scope);
+  auto* made = reinterpret_cast<T*>(weld_rt_allocate_zeroed(worker, sizeof(T)));
+  if (made && make(*made)) {
+    weld_rt_scope_keep(worker, &scope);
+    return made;
+  }
+  weld_rt_scope_end(worker, &scope);
+  return nullptr;
+}
+
+ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
+  if (capacity > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
+  if (dict.entry_bytes > 0 && capacity > INT64_MAX / dict.entry_bytes) return ErrorCode::kOutOfMemory;
+  std::uint64_t* slots = allocate_slots(worker, capacity);
+  if (!slots) return ErrorCode::kOutOfMemory;
+  const std::uint64_t mask = static_cast<std::uint64_t>(capacity) * 2 - 1;
+  // In the order of the old slots, which is that of the new ones but for the highest bit: both are read and
+  // written almost sequentially.
+  for (std::uint64_t i = 0; i <= dict.slot_mask; ++i) {
+    if (i % kPollSlots == kPollSlots - 1 && must_poll(*worker)) {
+      if (const ErrorCode code = weld_rt_poll(worker); code != ErrorCode::kSuccess) {
+        weld_rt_free(worker, reinterpret_cast<std::byte*>(slots));
+        return code;
+      }
+    }
+    const std::uint64_t filled = dict.slots[i];
+    if (filled == 0) continue;
+    std::uint64_t slot = (filled >> 32) & mask;
+    while (slots[slot] != 0) slot = (slot + 1) & mask;
+    slots[slot] = filled;
+  }
+  std::byte* entries =
+      weld_rt_grow(worker, dict.entries, dict.num_entries * dict.entry_bytes, capacity * dict.entry_bytes);
+  if (!entries) {
+    weld_rt_free(worker, reinterpret_cast<std::byte*>(slots));
+    return ErrorCode::kOutOfMemory;
+  }
+  weld_rt_replace(worker, reinterpret_cast<std::byte*>(dict.slots), reinterpret_cast<std::byte*>(slots));
+  dict.slots = slots;
+  dict.slot_mask = mask;
+  dict.entries = entries;
+  dict.entry_capacity = capacity;
+  return ErrorCode::kSuccess;
+}
+
+}  // namespace
+
+std::uint64_t process_hash_seed() noexcept {
+  static const std::uint64_t seed = random_seed();
+  return seed;
+}
+
+extern "C" {
+
+Dict* weld_rt_dict_new(Worker* worker, std::int64_t entry_bytes, std::int64_t expected_entries) noexcept {
+  const std::int64_t capacity = capacity_for(std::min(expected_entries, kTrustedEntries));
+  return make_in_scope<Dict>(worker,
+                             [&](Dict& dict) { return make_dict(worker, dict, entry_bytes, capacity); });
+}
+
+ErrorCode weld_rt_dict_grow(Worker* worker, Dict* dict) noexcept {
+  return reserve(worker, *dict, dict->entry_capacity * 2);
+}
+
+ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_entries) noexcept {
+  if (total_entries <= dict->entry_capacity) return ErrorCode::kSuccess;
+  if (total_entries > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
+  return reserve(worker, *dict, capacity_for(total_entries));
+}
+
+Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept {
+  Dict* copy = make_in_scope<Dict>(
+      worker, [&](Dict& made) { return make_dict(worker, made, dict->entry_bytes, dict->entry_capacity); });
+  if (!copy) return nullptr;
+  copy->num_entries = dict->num_entries;
+  std::memcpy(copy->slots, dict->slots, (dict->slot_mask + 1) * sizeof *dict->slots);
+  if (const std::int64_t bytes = dict->num_entries * dict->entry_bytes; bytes > 0)
+    std::memcpy(copy->entries, dict->entries, static_cast<std::size_t>(bytes));
+  return copy;
+}
+
+GroupBuilder* weld_rt_group_new(Worker* worker, std::int64_t entry_bytes, std::int64_t vector_offset,
+                                std::int64_t value_bytes, std::int64_t expected_values) noexcept {
+  const std::int64_t capacity = capacity_for(std::min(expected_values, kTrustedEntries));
+  return make_in_scope<GroupBuilder>(worker, [&](GroupBuilder& group) {
+    group.vector_offset = vector_offset;
+    group.value_bytes = value_bytes;
+    group.value_capacity = capacity;
+    group.ids = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, capacity * 4));
+    group.values = group.ids ? weld_rt_allocate(worker, capacity * value_bytes) : nullptr;
+    return group.values && make_dict(worker, group.keys, entry_bytes, kMinEntries);
+  });
+}
+
+}  // extern "C"
+}  // namespace weld::runtime

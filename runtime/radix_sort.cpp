@@ -1,0 +1,215 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "ir/types.h"
+#include "runtime/calls.h"
+#include "runtime/gather.h"
+#include "runtime/morsel_loop.h"
+#include "runtime/scratch.h"
+
+// Sorting by scalar keys: keys become unsigned numbers of the same order, which are sorted with the indices
+// of their elements, a byte at a time from the lowest (stable), and the elements follow.
+
+namespace weld::runtime {
+namespace {
+
+constexpr std::int64_t kFewElements = 256;  // compared rather than distributed
+constexpr std::int64_t kMinChunkElements = 64 * 1024;
+constexpr std::int64_t kMaxChunks = 256;
+constexpr std::int64_t kMaxBytes = std::int64_t{1} << 46;
+
+// A key as an unsigned number, and the index of its element.
+template <class Number>
+struct Entry {
+  Number key;
+  Number index;
+};
+
+// An unsigned number with the order of the key: −0 = +0, all NaNs equal and last.
+template <class T>
+auto ordered_bits(T key) {
+  if constexpr (std::is_floating_point_v<T>) {
+    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    if (std::isnan(key)) return std::numeric_limits<Bits>::max();
+    const auto bits = std::bit_cast<Bits>(key == 0 ? T{0} : key);
+    constexpr Bits kSign = Bits{1} << (sizeof(T) * 8 - 1);
+    return static_cast<Bits>(bits & kSign ? ~bits : bits | kSign);
+  } else if constexpr (std::is_signed_v<T>) {
+    using Bits = std::make_unsigned_t<T>;
+    return static_cast<Bits>(static_cast<Bits>(key) ^ (Bits{1} << (sizeof(T) * 8 - 1)));
+  } else {
+    return key;
+  }
+}
+
+// A key of type bool: any byte but 0 is true.
+enum class BoolByte : std::uint8_t {};
+std::uint8_t ordered_bits(BoolByte key) {
+  return key != BoolByte{0};
+}
+
+template <class T, class Number>
+class RadixSort {
+ public:
+  RadixSort(Worker& worker, const std::byte* keys, std::int64_t length)
+      : worker_(worker),
+        keys_(keys),
+        length_(length),
+        chunk_(std::max(kMinChunkElements, (length + kMaxChunks - 1) / kMaxChunks)),
+        num_chunks_((length + chunk_ - 1) / chunk_) {}
+
+  ErrorCode run(const std::byte* data, std::int64_t element_bytes, VecView* result) {
+    const auto bytes = static_cast<std::int64_t>(sizeof(Entry<Number>)) * length_;
+    Scratch output(worker_, length_ * element_bytes);
+    if (!output) return ErrorCode::kOutOfMemory;
+    const Scratch first(worker_, bytes);
+    if (!first) return ErrorCode::kOutOfMemory;
+    from_ = first.as<Entry<Number>>();
+    ErrorCode code = for_each_morsel(worker_, length_, chunk_, read_keys, this);
+    if (code != ErrorCode::kSuccess) return code;
+    if (length_ <= kFewElements) {
+      std::sort(from_, from_ + length_, [](const auto& left, const auto& right) {
+        return left.key < right.key || (left.key == right.key && left.index < right.index);
+      });
+    } else {
+      const Scratch second(worker_, bytes);
+      if (!second) return ErrorCode::kOutOfMemory;
+      to_ = second.as<Entry<Number>>();
+      code = distribute();
+      if (code == ErrorCode::kSuccess) code = gather(output.as(), data, element_bytes);
+      if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), length_};
+      return code;
+    }
+    code = gather(output.as(), data, element_bytes);
+    if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), length_};
+    return code;
+  }
+
+ private:
+  static constexpr std::size_t kDigits = 256;
+
+  static ErrorCode read_keys(Worker*, void* self, std::int64_t begin, std::int64_t end, void*) {
+    const auto& sort = *static_cast<const RadixSort*>(self);
+    for (std::int64_t i = begin; i < end; ++i) {
+      T key;
+      std::memcpy(&key, sort.keys_ + i * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+      sort.from_[i] = {ordered_bits(key), static_cast<Number>(i)};
+    }
+    return ErrorCode::kSuccess;
+  }
+
+  std::size_t digit(const Entry<Number>& entry) const { return entry.key >> shift_ & (kDigits - 1); }
+
+  static ErrorCode count(Worker*, void* self, std::int64_t begin, std::int64_t end, void*) {
+    const auto& sort = *static_cast<const RadixSort*>(self);
+    std::int64_t* counts = sort.places_ + begin / sort.chunk_ * static_cast<std::int64_t>(kDigits);
+    std::fill_n(counts, kDigits, 0);
+    for (std::int64_t i = begin; i < end; ++i) ++counts[sort.digit(sort.from_[i])];
+    return ErrorCode::kSuccess;
+  }
+
+  static ErrorCode scatter(Worker*, void* self, std::int64_t begin, std::int64_t end, void*) {
+    const auto& sort = *static_cast<const RadixSort*>(self);
+    std::int64_t* places = sort.places_ + begin / sort.chunk_ * static_cast<std::int64_t>(kDigits);
+    for (std::int64_t i = begin; i < end; ++i) sort.to_[places[sort.digit(sort.from_[i])]++] = sort.from_[i];
+    return ErrorCode::kSuccess;
+  }
+
+  // Turns the chunks' counts into the places of their first elements. False if all have the same digit.
+  bool find_places() {
+    std::int64_t place = 0;
+    for (std::size_t digit = 0; digit < kDigits; ++digit) {
+      const std::int64_t before = place;
+      for (std::int64_t chunk = 0; chunk < num_chunks_; ++chunk) {
+        std::int64_t& entry =
+            places_[chunk * static_cast<std::int64_t>(kDigits) + static_cast<std::int64_t>(digit)];
+        place += std::exchange(entry, place);
+      }
+      if (place - before == length_) return false;
+    }
+    return true;
+  }
+
+  ErrorCode distribute() {
+    const Scratch places(worker_, num_chunks_ * static_cast<std::int64_t>(kDigits) * 8);
+    if (!places) return ErrorCode::kOutOfMemory;
+    places_ = places.as<std::int64_t>();
+    for (shift_ = 0; shift_ < static_cast<int>(sizeof(T)) * 8; shift_ += 8) {
+      ErrorCode code = for_each_morsel(worker_, length_, chunk_, count, this);
+      if (code != ErrorCode::kSuccess) return code;
+      if (!find_places()) continue;
+      code = for_each_morsel(worker_, length_, chunk_, scatter, this);
+      if (code != ErrorCode::kSuccess) return code;
+      std::swap(from_, to_);
+    }
+    return ErrorCode::kSuccess;
+  }
+
+  ErrorCode gather(std::byte* to, const std::byte* data, std::int64_t element_bytes) {
+    return gather_elements(worker_, to, data, element_bytes, &from_->index, 2, length_);
+  }
+
+  Worker& worker_;
+  const std::byte* keys_;
+  std::int64_t length_;
+  std::int64_t chunk_;
+  std::int64_t num_chunks_;
+  Entry<Number>* from_ = nullptr;
+  Entry<Number>* to_ = nullptr;
+  std::int64_t* places_ = nullptr;  // by chunk and digit
+  int shift_ = 0;
+};
+
+template <class T>
+ErrorCode sort_by(Worker& worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
+                  const std::byte* keys, VecView* result) noexcept {
+  if constexpr (sizeof(T) <= 4) {
+    if (length <= std::numeric_limits<std::uint32_t>::max())
+      return RadixSort<T, std::uint32_t>(worker, keys, length).run(data, element_bytes, result);
+  }
+  return RadixSort<T, std::uint64_t>(worker, keys, length).run(data, element_bytes, result);
+}
+
+}  // namespace
+
+extern "C" ErrorCode weld_rt_sort_by_scalar(Worker* worker, const std::byte* data, std::int64_t length,
+                                            std::int64_t element_bytes, const std::byte* keys,
+                                            std::uint32_t scalar_kind, VecView* result) noexcept {
+  *result = {};
+  if (length == 0) return ErrorCode::kSuccess;
+  if (length > kMaxBytes / std::max<std::int64_t>(element_bytes, 16)) return ErrorCode::kOutOfMemory;
+  const auto sort = [&]<class T>(T) {
+    return sort_by<T>(*worker, data, length, element_bytes, keys, result);
+  };
+  switch (static_cast<ir::ScalarKind>(scalar_kind)) {
+    case ir::ScalarKind::kI8:
+      return sort(std::int8_t{});
+    case ir::ScalarKind::kI16:
+      return sort(std::int16_t{});
+    case ir::ScalarKind::kI32:
+      return sort(std::int32_t{});
+    case ir::ScalarKind::kI64:
+      return sort(std::int64_t{});
+    case ir::ScalarKind::kU8:
+      return sort(std::uint8_t{});
+    case ir::ScalarKind::kU16:
+      return sort(std::uint16_t{});
+    case ir::ScalarKind::kU32:
+      return sort(std::uint32_t{});
+    case ir::ScalarKind::kU64:
+      return sort(std::uint64_t{});
+    case ir::ScalarKind::kF32:
+      return sort(float{});
+    case ir::ScalarKind::kF64:
+      return sort(double{});
+    case ir::ScalarKind::kBool:
+      return sort(BoolByte{});
+  }
+  return ErrorCode::kUnknown;
+}
+
+}  // namespace weld::runtime
