@@ -61,8 +61,8 @@ namespace {
                 .accuracy = #ulp}},
 #define WELD_UNARY_ROW(op, name, ulp) WELD_ROW(unary, UnaryOp::op, name, ulp)
 #define WELD_BINARY_ROW(op, name, ulp) WELD_ROW(binary, BinaryOp::op, name, ulp)
-const std::pair<UnaryOp, MathFunction> kUnaryFunctions[] = {WELD_UNARY_FUNCTIONS(WELD_UNARY_ROW)};
-const std::pair<BinaryOp, MathFunction> kBinaryFunctions[] = {WELD_BINARY_FUNCTIONS(WELD_BINARY_ROW)};
+constexpr std::pair<UnaryOp, MathFunction> kUnaryFunctions[] = {WELD_UNARY_FUNCTIONS(WELD_UNARY_ROW)};
+constexpr std::pair<BinaryOp, MathFunction> kBinaryFunctions[] = {WELD_BINARY_FUNCTIONS(WELD_BINARY_ROW)};
 #undef WELD_BINARY_ROW
 #undef WELD_UNARY_ROW
 #undef WELD_ROW
