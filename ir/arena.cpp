@@ -140,7 +140,7 @@ void* Arena::allocate(std::size_t size_bytes, std::size_t align_bytes) {
   std::uintptr_t start = (address + align_bytes - 1) & ~(align_bytes - 1);
   if (next_ == nullptr || start + size_bytes > reinterpret_cast<std::uintptr_t>(end_)) {
     // The first block is small, so that a fragment of a few nodes costs little; later ones grow to 256 KiB.
-    const std::size_t grown = std::size_t{2048} << std::min<std::size_t>(blocks_.size(), 7);
+    const std::size_t grown = std::size_t{512} << std::min<std::size_t>(blocks_.size(), 9);
     const std::size_t block_bytes = std::max(grown, size_bytes + align_bytes);
     blocks_.push_back(std::make_unique_for_overwrite<std::byte[]>(block_bytes));
     next_ = blocks_.back().get();
