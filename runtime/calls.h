@@ -185,6 +185,20 @@ ErrorCode weld_rt_serialize(Worker* worker, std::uint32_t layout, const void* va
 ErrorCode weld_rt_deserialize(Worker* worker, std::uint32_t layout, const std::byte* data,
                               std::int64_t length, const DictInsert* inserts, void* result) noexcept;
 
+// --- nditer.cpp
+
+/// Checks an nditer over a vector of `length` elements: kBadIteratorLength unless the stride is 1 and
+/// end − start = product(shape), kArrayOutOfBounds if the walk leaves the vector.
+ErrorCode weld_rt_check_nditer(std::int64_t start, std::int64_t end, std::int64_t stride,
+                               const std::int64_t* shape, std::int64_t num_extents,
+                               const std::int64_t* strides, std::int64_t num_strides,
+                               std::int64_t length) noexcept;
+
+// --- run_context.h
+
+/// What a foreign function reported through weld_rt_fail on this worker; kSuccess if nothing.
+ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
+
 // --- hash.h
 
 /// The hash of a byte string.

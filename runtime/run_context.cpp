@@ -201,6 +201,10 @@ ErrorCode weld_rt_fail(Worker* worker, ErrorCode code, std::uint32_t span) noexc
   return code;
 }
 
+ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept {
+  return state_of(worker).failed_code;
+}
+
 void weld_rt_forget_failure(Worker* worker) noexcept {
   state_of(worker).failed_code = ErrorCode::kSuccess;
   state_of(worker).failed_span = kNoSpan;

@@ -48,6 +48,15 @@ std::int32_t weld_bc_compare_u8(const std::uint8_t* left, std::int64_t left_leng
   return compare(left, left_length, right, right_length);
 }
 
+std::int64_t weld_bc_nditer_offset(std::int64_t index, std::int64_t start, const std::int64_t* shape,
+                                   const std::int64_t* strides, std::int64_t num_extents) noexcept {
+  for (std::int64_t axis = num_extents - 1; axis >= 0; --axis) {
+    start += index % shape[axis] * strides[axis];
+    index /= shape[axis];
+  }
+  return start;
+}
+
 // Keeps every function above and every declaration of calls.h; their types are read from here.
 extern const void* const weld_runtime_declarations[];
 [[gnu::used]] const void* const weld_runtime_declarations[] = {
@@ -57,6 +66,7 @@ extern const void* const weld_runtime_declarations[];
     reinterpret_cast<const void*>(&weld_bc_bytes_equal),
     reinterpret_cast<const void*>(&weld_bc_compare_i8),
     reinterpret_cast<const void*>(&weld_bc_compare_u8),
+    reinterpret_cast<const void*>(&weld_bc_nditer_offset),
 #define WELD_RUNTIME_CALL(function) reinterpret_cast<const void*>(&weld::runtime::function),
 #include "runtime/calls.def"
 #undef WELD_RUNTIME_CALL

@@ -1,0 +1,236 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <thread>
+
+#include "run_fixture.h"
+
+namespace weld::runtime {
+namespace {
+
+class SortTest : public RunTest, public testing::WithParamInterface<int> {
+ protected:
+  SortTest() {
+    settings.threads = GetParam();
+    settings.executor = ExecutorKind::kThreads;
+  }
+
+  // Sorts elements of N words by the first, by a comparator; the last word says where they were.
+  template <std::size_t N>
+  void check_stable(std::int64_t length, std::int64_t num_keys) {
+    using Element = std::array<std::int64_t, N>;
+    std::mt19937_64 random(static_cast<std::uint64_t>(length));
+    std::vector<Element> elements(static_cast<std::size_t>(length));
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      elements[i].fill(static_cast<std::int64_t>(i));
+      elements[i][0] = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(num_keys));
+    }
+    const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
+      return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length,
+                          sizeof(Element), compare, nullptr, reinterpret_cast<VecView*>(out));
+    });
+    ASSERT_EQ(result.code, ErrorCode::kSuccess);
+    std::ranges::sort(elements, {}, [](const Element& e) { return std::pair(e[0], e[N - 1]); });
+    const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+    ASSERT_EQ(vec.length, length);
+    if (length > 0) ASSERT_EQ(std::memcmp(vec.data, elements.data(), elements.size() * sizeof(Element)), 0);
+  }
+
+  static std::int32_t compare(Worker*, void*, const void* left, const void* right, ErrorCode*) {
+    const std::int64_t a = *static_cast<const std::int64_t*>(left);
+    const std::int64_t b = *static_cast<const std::int64_t*>(right);
+    return a < b ? -1 : a > b ? 1 : 0;
+  }
+
+  template <class T>
+  void check_scalars(std::vector<T> keys, ir::ScalarKind kind) {
+    const auto length = static_cast<std::int64_t>(keys.size());
+    std::vector<std::int64_t> positions(keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) positions[i] = static_cast<std::int64_t>(i);
+    const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
+      return weld_rt_sort_by_scalar(worker, reinterpret_cast<const std::byte*>(positions.data()), length, 8,
+                                    reinterpret_cast<const std::byte*>(keys.data()),
+                                    static_cast<std::uint32_t>(kind), reinterpret_cast<VecView*>(out));
+    });
+    ASSERT_EQ(result.code, ErrorCode::kSuccess);
+    const auto is_less = [&](T a, T b) {
+      if constexpr (std::is_floating_point_v<T>) return std::isnan(b) ? !std::isnan(a) : a < b;
+      if (kind == ir::ScalarKind::kBool) return (a != 0) < (b != 0);
+      return a < b;
+    };
+    std::ranges::sort(positions, [&](std::int64_t left, std::int64_t right) {
+      const T a = keys[static_cast<std::size_t>(left)];
+      const T b = keys[static_cast<std::size_t>(right)];
+      return is_less(a, b) || (!is_less(b, a) && left < right);
+    });
+    const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+    ASSERT_EQ(vec.length, length);
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      ASSERT_EQ(reinterpret_cast<const std::int64_t*>(vec.data)[i], positions[i]) << i;
+  }
+
+  template <class T>
+  void check_kind(ir::ScalarKind kind) {
+    std::mt19937_64 random(5);
+    for (const std::size_t length : {0u, 1u, 2u, 100u, 256u, 257u, 5000u, 200'000u}) {
+      std::vector<T> keys(length);
+      for (T& key : keys) {
+        if constexpr (std::is_floating_point_v<T>) {
+          constexpr T kInfinity = std::numeric_limits<T>::infinity();
+          constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+          constexpr T kSpecial[] = {T{0},
+                                    T{-0.0},
+                                    kInfinity,
+                                    -kInfinity,
+                                    kNan,
+                                    -kNan,
+                                    std::numeric_limits<T>::denorm_min(),
+                                    std::numeric_limits<T>::max(),
+                                    std::numeric_limits<T>::lowest()};
+          const std::uint64_t bits = random();
+          key = bits % 4 == 0 ? kSpecial[bits / 4 % std::size(kSpecial)]
+                              : static_cast<T>(static_cast<std::int64_t>(bits) >> bits % 60);
+        } else {
+          key = static_cast<T>(random() >> random() % 60);
+        }
+      }
+      check_scalars(keys, kind);
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Threads, SortTest, testing::Values(1, 2, 5));
+
+TEST_P(SortTest, IsStableForEverySize) {
+  for (std::int64_t length = 0; length < 70; ++length) check_stable<2>(length, 5);
+  check_stable<1>(40'000, 1000);
+  check_stable<2>(32'768, 10);
+  check_stable<2>(32'769, 10);
+  check_stable<2>(200'001, 3);
+  check_stable<3>(131'072, 1000);
+  check_stable<5>(100'000, 100'000);
+  check_stable<9>(70'000, 100);
+}
+
+TEST_P(SortTest, ScalarKeysOfEveryKind) {
+  check_kind<std::int8_t>(ir::ScalarKind::kI8);
+  check_kind<std::int16_t>(ir::ScalarKind::kI16);
+  check_kind<std::int32_t>(ir::ScalarKind::kI32);
+  check_kind<std::int64_t>(ir::ScalarKind::kI64);
+  check_kind<std::uint8_t>(ir::ScalarKind::kU8);
+  check_kind<std::uint16_t>(ir::ScalarKind::kU16);
+  check_kind<std::uint32_t>(ir::ScalarKind::kU32);
+  check_kind<std::uint64_t>(ir::ScalarKind::kU64);
+  check_kind<float>(ir::ScalarKind::kF32);
+  check_kind<double>(ir::ScalarKind::kF64);
+  check_kind<std::uint8_t>(ir::ScalarKind::kBool);
+}
+
+TEST_P(SortTest, KeysOfOtherTypes) {
+  const std::int64_t length = 50'000;
+  std::vector<std::int64_t> keys(static_cast<std::size_t>(length) * 2);
+  std::vector<char> elements(static_cast<std::size_t>(length));
+  for (std::int64_t i = 0; i < length; ++i) {
+    keys[static_cast<std::size_t>(2 * i)] = i * 7919 % 1000;
+    elements[static_cast<std::size_t>(i)] = static_cast<char>(i * 7919 % 1000 % 100);
+  }
+  const RunResult result = run(layout(arena.vec(i8())), [&](Worker* worker, std::byte* out) {
+    return weld_rt_sort_by_key(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 1,
+                               reinterpret_cast<const std::byte*>(keys.data()), 16, compare, nullptr,
+                               reinterpret_cast<VecView*>(out));
+  });
+  ASSERT_EQ(result.code, ErrorCode::kSuccess);
+  const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+  for (std::int64_t i = 0; i < length; ++i) ASSERT_EQ(static_cast<char>(vec.data[i]), i / 50 % 100);
+}
+
+TEST_P(SortTest, InconsistentComparatorsGiveAPermutation) {
+  const SortComparator comparators[] = {
+      [](Worker*, void*, const void*, const void*, ErrorCode*) { return 1; },
+      [](Worker*, void*, const void*, const void*, ErrorCode*) { return -1; },
+      [](Worker*, void*, const void* left, const void* right, ErrorCode*) {
+        const std::int64_t a = *static_cast<const std::int64_t*>(left);
+        const std::int64_t b = *static_cast<const std::int64_t*>(right);
+        return static_cast<std::int32_t>((a * 31 + b * 17) % 7 - 3);
+      }};
+  for (const SortComparator comparator : comparators) {
+    for (const std::int64_t length : {3, 100, 40'000, 300'000}) {
+      std::vector<std::int64_t> elements(static_cast<std::size_t>(length));
+      for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::int64_t>(i);
+      const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
+        return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8,
+                            comparator, nullptr, reinterpret_cast<VecView*>(out));
+      });
+      ASSERT_EQ(result.code, ErrorCode::kSuccess);
+      const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+      const auto* sorted = reinterpret_cast<std::int64_t*>(vec.data);
+      EXPECT_TRUE(std::is_permutation(sorted, sorted, elements.begin(), elements.begin()));
+      std::vector<bool> seen(elements.size());
+      for (std::int64_t i = 0; i < length; ++i) seen[static_cast<std::size_t>(sorted[i])] = true;
+      EXPECT_EQ(std::ranges::count(seen, true), length);
+    }
+  }
+}
+
+TEST_P(SortTest, ErrorsOfComparatorsComeThrough) {
+  const SortComparator comparator = [](Worker* worker, void*, const void* left, const void* right,
+                                       ErrorCode* error) {
+    const std::int64_t a = *static_cast<const std::int64_t*>(left);
+    if (a == 777) *error = weld_rt_fail(worker, ErrorCode::kArithmeticError, 12);
+    return compare(worker, nullptr, left, right, error);
+  };
+  for (const std::int64_t length : {1000, 100'000}) {
+    std::vector<std::int64_t> elements(static_cast<std::size_t>(length));
+    for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = length - static_cast<std::int64_t>(i);
+    const RunResult result = run(nothing(), [&](Worker* worker, std::byte*) {
+      VecView sorted;
+      return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8, comparator,
+                          nullptr, &sorted);
+    });
+    EXPECT_EQ(result.code, ErrorCode::kArithmeticError);
+    EXPECT_EQ(result.span, 12u);
+  }
+}
+
+TEST_P(SortTest, CanBeCancelled) {
+  CancelToken token;
+  settings.cancel = &token;
+  const SortComparator slow = [](Worker*, void* captures, const void*, const void*, ErrorCode*) {
+    static_cast<CancelToken*>(captures)->cancel();
+    std::this_thread::sleep_for(std::chrono::microseconds(1));
+    return -1;
+  };
+  for (const std::int64_t length : {20'000, 1'000'000}) {
+    const std::vector<std::int64_t> elements(static_cast<std::size_t>(length));
+    const ErrorCode code = run([&](Worker* worker, std::byte*) {
+      VecView sorted;
+      return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8, slow,
+                          &token, &sorted);
+    });
+    EXPECT_EQ(code, ErrorCode::kCancelled);
+  }
+}
+
+TEST_P(SortTest, EveryAllocationMayFail) {
+  const std::vector<std::int64_t> elements(100'000, 3);
+  const auto* data = reinterpret_cast<const std::byte*>(elements.data());
+  fail_every_allocation([&](Context& failing) {
+    return runtime::run(failing, settings, nothing(),
+                        [&](Worker* worker, std::byte*) {
+                          VecView sorted;
+                          ErrorCode code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, &sorted);
+                          if (code == ErrorCode::kSuccess)
+                            code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr,
+                                                       &sorted);
+                          if (code == ErrorCode::kSuccess)
+                            code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, &sorted);
+                          return code;
+                        })
+        .code;
+  });
+}
+
+}  // namespace
+}  // namespace weld::runtime
