@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "ir/nodes.h"
 
@@ -13,8 +14,11 @@ namespace weld::ir {
 /// Memory  nothing recurses over the depth of expressions; an expression that is shared is printed each time.
 std::string print(Expr expr);
 
-/// The program on one line, bound symbols renamed in the order of their binding: alpha-equal programs, and
-/// only these, print equally. Free symbols keep their names.
+/// The program on one line, bound symbols renamed in the order of their binding, free ones as they are:
+/// programs without free symbols print equally exactly when they are alpha-equal. Reads back like `print`.
 std::string print_canonical(Expr expr);
+
+/// Whether the word is a keyword of the language, and so names no value.
+bool is_keyword(std::string_view word);
 
 }  // namespace weld::ir
