@@ -186,6 +186,7 @@ VectorStorage::VectorStorage(ScalarKind kind, const void* data, std::int64_t len
       length_(length),
       data_(static_cast<const std::byte*>(data)),
       capacity_(length),
+      borrowed_(true),
       keep_alive_(std::move(keep_alive)) {}
 
 Value VectorStorage::get(std::int64_t index) const {

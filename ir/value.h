@@ -158,6 +158,7 @@ class VectorStorage {
   /// The scalars, when the elements are scalars; a bool is any byte.
   std::optional<ScalarKind> kind() const { return kind_; }
   const std::byte* scalars() const { return data_; }
+  bool is_borrowed() const { return borrowed_; }
 
  private:
   std::optional<ScalarKind> kind_;
@@ -166,6 +167,7 @@ class VectorStorage {
   std::vector<std::byte> owned_;
   std::vector<Value> values_;
   std::int64_t capacity_ = 0;
+  bool borrowed_ = false;
   Charge charge_;
   std::shared_ptr<const void> keep_alive_;
 };

@@ -103,10 +103,9 @@ Value read_builder(ir::Type type, const TypeLayout& layout, const std::byte* add
   for (std::int64_t i = 0; group && i < group->num_values; ++i) {
     const TypeLayout::Member& key = layout.element->members[0];
     const std::byte* entry = group->keys.entries + group->ids[i] * group->keys.entry_bytes;
-    builder.builder().merge(
-        Value::structure({read_value(groupmerger.key, *key.layout, entry + key.offset),
-                          read_value(groupmerger.value, *layout.group_value,
-                                     group->values + i * group->value_bytes)}));
+    builder.builder().merge(Value::structure(
+        {read_value(groupmerger.key, *key.layout, entry + key.offset),
+         read_value(groupmerger.value, *layout.group_value, group->values + i * group->value_bytes)}));
   }
   return builder;
 }
@@ -120,7 +119,8 @@ Value read_value(ir::Type type, const TypeLayout& layout, const std::byte* addre
   if (const auto* simd = type.as<ir::SimdType>()) {
     std::vector<ir::ScalarValue> lanes;
     for (std::uint32_t i = 0; i < simd->lanes; ++i)
-      lanes.push_back(load_scalar(simd->kind, address + i * static_cast<std::uint32_t>(ir::size_bytes(simd->kind))));
+      lanes.push_back(
+          load_scalar(simd->kind, address + i * static_cast<std::uint32_t>(ir::size_bytes(simd->kind))));
     return Value::simd(std::move(lanes));
   }
   const auto* structure = type.as<ir::StructType>();
@@ -136,23 +136,22 @@ Value read_value(ir::Type type, const TypeLayout& layout, const std::byte* addre
 // --- To the C layout.
 
 // The hash that generated code computes of a key.
-std::uint64_t hash_key(const Value& key, std::uint64_t seed);
-
-std::uint64_t hash_vector(const ir::VectorValue& vector, std::uint64_t seed) {
-  const std::optional<ir::ScalarKind> kind = vector.storage ? vector.storage->kind() : std::nullopt;
-  if (kind && ir::is_integer(*kind)) {
-    const std::int64_t size = ir::size_bytes(*kind);
-    return weld_rt_hash_bytes(vector.storage->scalars() + vector.offset * size, vector.length * size, seed);
+std::uint64_t hash_key(ir::Type type, const Value& key, std::uint64_t seed) {
+  if (const auto* structure = type.as<ir::StructType>()) {
+    for (std::size_t i = 0; i < structure->members.size(); ++i)
+      seed = hash_key(structure->members[i], key.members()[i], seed);
+    return seed;
   }
-  seed = hash_u64(static_cast<std::uint64_t>(vector.length), seed);
-  for (std::int64_t i = 0; i < vector.length; ++i) seed = hash_key(vector[i], seed);
-  return seed;
-}
-
-std::uint64_t hash_key(const Value& key, std::uint64_t seed) {
-  if (key.is_vector()) return hash_vector(key.vector(), seed);
-  if (key.is_structure()) {
-    for (const Value& member : key.members()) seed = hash_key(member, seed);
+  if (const auto* vec = type.as<ir::VecType>()) {
+    const ir::VectorValue& vector = key.vector();
+    const auto* scalar = vec->element.as<ir::ScalarType>();
+    if (scalar && ir::is_integer(scalar->kind)) {
+      const std::int64_t size = ir::size_bytes(scalar->kind);
+      const std::byte* data = vector.length == 0 ? nullptr : vector.storage->scalars() + vector.offset * size;
+      return weld_rt_hash_bytes(data, vector.length * size, seed);
+    }
+    seed = hash_u64(static_cast<std::uint64_t>(vector.length), seed);
+    for (std::int64_t i = 0; i < vector.length; ++i) seed = hash_key(vec->element, vector[i], seed);
     return seed;
   }
   ir::ScalarValue scalar = ir::canonical(key.scalar());
@@ -170,7 +169,8 @@ class Writer {
       write_scalar(value.scalar(), address);
     } else if (value.is_simd()) {
       const auto size = static_cast<std::size_t>(ir::size_bytes(layout.scalar));
-      for (std::size_t i = 0; i < value.lanes().size(); ++i) write_scalar(value.lanes()[i], address + i * size);
+      for (std::size_t i = 0; i < value.lanes().size(); ++i)
+        write_scalar(value.lanes()[i], address + i * size);
     } else if (const auto* vec = type.as<ir::VecType>()) {
       store(write_vector(vec->element, *layout.element, value.vector()), address);
     } else if (const auto* dict = type.as<ir::DictType>()) {
@@ -226,8 +226,7 @@ class Writer {
 
   Dict* write_dict(ir::Type key, ir::Type value, const TypeLayout& entry, const ir::DictTable& table) {
     const auto entries = table.entries();
-    Dict* dict =
-        weld_rt_dict_new(worker_, entry.size_bytes, static_cast<std::int64_t>(entries.size()));
+    Dict* dict = weld_rt_dict_new(worker_, entry.size_bytes, static_cast<std::int64_t>(entries.size()));
     require(dict != nullptr, ErrorCode::kOutOfMemory);
     const ErrorCode code = weld_rt_dict_reserve(worker_, dict, static_cast<std::int64_t>(entries.size()));
     require(code == ErrorCode::kSuccess, code);
@@ -236,7 +235,7 @@ class Writer {
       std::memset(address, 0, static_cast<std::size_t>(entry.size_bytes));
       write(key, *entry.members[0].layout, entry_key, address + entry.members[0].offset);
       write(value, *entry.members[1].layout, entry_value, address + entry.members[1].offset);
-      const std::uint64_t hash = slot_hash(hash_key(entry_key, dict->seed));
+      const std::uint64_t hash = slot_hash(hash_key(key, entry_key, dict->seed));
       std::uint64_t slot = hash & dict->slot_mask;
       while (dict->slots[slot] != 0) slot = (slot + 1) & dict->slot_mask;
       dict->slots[slot] = hash << 32 | static_cast<std::uint64_t>(++dict->num_entries);
@@ -252,8 +251,7 @@ class Writer {
       const ErrorCode code = weld_rt_appender_new(worker_, &state, layout.element->size_bytes, length);
       require(code == ErrorCode::kSuccess, code);
       if (length > state.capacity) {
-        const ErrorCode grown =
-            weld_rt_appender_grow(worker_, &state, layout.element->size_bytes, length);
+        const ErrorCode grown = weld_rt_appender_grow(worker_, &state, layout.element->size_bytes, length);
         require(grown == ErrorCode::kSuccess, grown);
       }
       for (std::int64_t i = 0; i < length; ++i)
@@ -282,11 +280,10 @@ class Writer {
     GroupBuilder* group = weld_rt_group_new(worker_, entry.size_bytes, vector_offset,
                                             layout.group_value->size_bytes, num_values);
     require(group != nullptr, ErrorCode::kOutOfMemory);
-    // The keys as a dictionary of empty vectors, whose lengths are then counted up.
+    // The values of the dictionary are vectors, which are counted up below: written as nothing at first.
     ir::DictTable keys;
-    for (const auto& [key, values] : table.entries()) keys.find_or_insert(key, ir::VectorValue{});
-    const ir::Type element = type.value;
-    group->keys = *write_key_dict(type.key, entry, keys);
+    for (const auto& [key, values] : table.entries()) keys.find_or_insert(key, Value());
+    group->keys = *write_dict(type.key, empty_struct_, entry, keys);
     std::uint32_t id = 0;
     for (const auto& [key, values] : table.entries()) {
       const ir::VectorValue& vector = values.vector();
@@ -296,19 +293,12 @@ class Writer {
           require(code == ErrorCode::kSuccess, code);
         }
         group->ids[group->num_values] = id;
-        write(element, *layout.group_value, vector[i],
+        write(type.value, *layout.group_value, vector[i],
               group->values + group->num_values++ * group->value_bytes);
       }
       store(VecView{nullptr, vector.length}, group->keys.entries + id++ * entry.size_bytes + vector_offset);
     }
     return group;
-  }
-
-  Dict* write_key_dict(ir::Type key, const TypeLayout& entry, const ir::DictTable& keys) {
-    // The values, empty vectors, are zero bytes whatever they would hold: written as empty structs are.
-    ir::DictTable bare;
-    for (const auto& [entry_key, value] : keys.entries()) bare.find_or_insert(entry_key, Value());
-    return write_dict(key, empty_struct_, entry, bare);
   }
 
   Worker* worker_;

@@ -5,8 +5,8 @@
 
 namespace weld::runtime {
 
-/// A program that runs in the reference interpreter, with arguments and results in the C layout: for systems that
-/// refuse executable memory, programs too large to compile, and comparisons.
+/// A program that runs in the reference interpreter, with arguments and results in the C layout: for systems
+/// that refuse executable memory, programs too large to compile, and comparisons.
 ///
 /// Threads  immutable; may run many times at once
 class InterpretedProgram {
@@ -16,12 +16,13 @@ class InterpretedProgram {
   InterpretedProgram(const InterpretedProgram&) = delete;
   InterpretedProgram& operator=(const InterpretedProgram&) = delete;
 
-  /// Everything as run_program: arguments, memory, cancellation. Vectors of scalars among the arguments are read
-  /// where they are, and results that are views of them alias them; others are copied.
+  /// Everything as run_program: arguments, memory, cancellation. Vectors of scalars among the arguments are
+  /// read where they are, and results that are views of them alias them; others are copied.
   ///
   /// \param error  where and why it failed; the span's source lives as long as the program's arena
   ///
-  /// Errors   those of the interpreter; kArrayOutOfBounds for an argument with a negative length, or a length and no
+  /// Errors   those of the interpreter; kArrayOutOfBounds for an argument with a negative length, or a length
+  /// and no
   ///          data
   /// Threads  one, of its own, with a large stack; foreign functions run there
   RunResult run(Context& context, const RunSettings& settings, const std::byte* args, OwnedBlocks consumed,
