@@ -18,8 +18,8 @@ UnitRange all_units(TableId table, const Scale& scale);
 /// Takes the text of consecutive rows; calls come one at a time and in order, on any of the threads.
 using TextSink = std::function<void(std::string_view)>;
 
-/// Makes the lines of some units of a table as its `.tbl` file holds them. Throws DataError when `units`
-/// reaches past the table; exceptions of the sink end the work and are thrown on.
+/// Makes the lines of some units of a table as its `.tbl` file holds them, on `num_threads` (at least 1). Throws
+/// DataError when `units` reaches past the table; exceptions of the sink end the work and are thrown on.
 void generate_text(const Scale& scale, TableId table, UnitRange units, int num_threads, const TextSink& sink);
 
 struct WriteProgress {
@@ -37,7 +37,7 @@ std::int64_t write_tbl_file(const Scale& scale, TableId table, const std::filesy
                             int num_threads, const ProgressListener& progress = {});
 
 struct FillOptions {
-  int num_threads = default_num_threads();
+  int num_threads = default_num_threads();  ///< at least 1
   ColumnSelection columns = ColumnSelection::all();
 };
 

@@ -43,8 +43,8 @@ ColumnMemory::ColumnMemory(std::size_t capacity_bytes) {
   if (huge) {
     skipped = round_up(reinterpret_cast<std::size_t>(mapping_), kHugePageBytes) -
               reinterpret_cast<std::size_t>(mapping_);
-    madvise(mapping_ + skipped, mapping_bytes_ - skipped,
-            MADV_HUGEPAGE);  // only a wish: small pages work as well
+    // Only a wish: small pages work as well.
+    madvise(mapping_ + skipped, mapping_bytes_ - skipped, MADV_HUGEPAGE);
   }
   base_ = mapping_ + skipped + stagger;
 }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -44,7 +43,7 @@ class FieldBuffer<Text<kMax>> {
   void set(std::size_t row, const Text<kMax>& field) {
     const std::size_t num_bytes = field.value.size();
     if (capacity_bytes_ - num_bytes_ < num_bytes) grow_bytes(num_bytes);
-    std::memcpy(bytes_.get() + num_bytes_, field.value.data(), num_bytes);
+    std::copy_n(field.value.data(), num_bytes, bytes_.get() + num_bytes_);
     num_bytes_ += num_bytes;
     ends_[row] = static_cast<std::int64_t>(num_bytes_);
   }

@@ -39,7 +39,7 @@ struct PaddedWord {
 struct WordList {
   std::vector<std::string> words;    ///< sorted; a word's place is its code, so codes compare as the texts do
   std::vector<PaddedWord> padded;    ///< the same, to be printed
-  PickTable<std::uint8_t> picks;     ///< codes by weight; empty when the words are not picked
+  PickTable<std::uint8_t> picks;     ///< codes by weight; of no use for words that are not picked
   std::vector<std::uint8_t> listed;  ///< codes in the order of dists.dss
 
   std::optional<std::uint8_t> code_of(std::string_view word) const;

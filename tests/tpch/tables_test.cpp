@@ -164,8 +164,9 @@ TEST_F(ReadTable, NumbersNewWordsAmongTheKnown) {
 
 TEST_F(ReadTable, NumbersNewWordsOfManyWorkersAlike) {
   std::string text;
-  for (int row = 0; row < 400'000; ++row)
-    text += fmt::format("1|WORD {}|{:04}|\n", row * 7919 % 250, row % 1000);
+  for (int row = 0; row < 400'000; ++row) {
+    text += fmt::format("1|WORD {}|{:04}|\n", row % 250 * 37 % 250, row % 1000);
+  }
   const Table regions = read(TableId::kRegion, text, 4);
   EXPECT_TRUE(printed(regions) == text);
   EXPECT_EQ(regions.column("r_name").words().size(), 255U);
