@@ -18,8 +18,9 @@ UnitRange all_units(TableId table, const Scale& scale);
 /// Takes the text of consecutive rows; calls come one at a time and in order, on any of the threads.
 using TextSink = std::function<void(std::string_view)>;
 
-/// Makes the lines of some units of a table as its `.tbl` file holds them, on `num_threads` (at least 1). Throws
-/// DataError when `units` reaches past the table; exceptions of the sink end the work and are thrown on.
+/// Makes the lines of some units of a table as its `.tbl` file holds them, on `num_threads` (at least 1).
+/// Throws DataError when `units` reaches past the table; exceptions of the sink end the work and are thrown
+/// on.
 void generate_text(const Scale& scale, TableId table, UnitRange units, int num_threads, const TextSink& sink);
 
 struct WriteProgress {
