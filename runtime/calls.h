@@ -86,11 +86,15 @@ ErrorCode weld_rt_iterate_end(Worker* worker, IterateScope* scope, std::uint32_t
 ErrorCode weld_rt_poll(Worker* worker) noexcept;
 
 /// Reports that the node with that span index failed, and returns `code`. Only the first report of a morsel
-/// counts, so that callers up the stack may report as well.
+/// counts, so that callers up the stack may report as well; the place of one without (kNoSpan: foreign
+/// functions) is filled in.
 ErrorCode weld_rt_fail(Worker* worker, ErrorCode code, std::uint32_t span) noexcept;
 
 /// Forgets what was reported: a block is going to be run again.
 void weld_rt_forget_failure(Worker* worker) noexcept;
+
+/// What a foreign function reported through weld_rt_fail on this worker; kSuccess if nothing.
+ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
 
 // --- morsel_loop.h
 
@@ -193,11 +197,6 @@ ErrorCode weld_rt_check_nditer(std::int64_t start, std::int64_t end, std::int64_
                                const std::int64_t* shape, std::int64_t num_extents,
                                const std::int64_t* strides, std::int64_t num_strides,
                                std::int64_t length) noexcept;
-
-// --- run_context.h
-
-/// What a foreign function reported through weld_rt_fail on this worker; kSuccess if nothing.
-ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
 
 // --- hash.h
 

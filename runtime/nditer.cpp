@@ -19,8 +19,8 @@ bool product_of(std::span<const std::int64_t> shape, std::int64_t& product) {
       shape, [&](std::int64_t extent) { return __builtin_mul_overflow(product, extent, &product); });
 }
 
-// Whether the walk from `start` stays inside: it visits places between the sums of the negative and of the positive
-// strides.
+// Whether the walk from `start` stays inside: it visits places between the sums of the negative and of the
+// positive strides.
 bool stays_inside(std::int64_t start, std::span<const std::int64_t> shape, const std::int64_t* strides,
                   std::int64_t length) {
   __int128 lowest = start;
@@ -40,7 +40,8 @@ extern "C" ErrorCode weld_rt_check_nditer(std::int64_t start, std::int64_t end, 
                                           const std::int64_t* strides, std::int64_t num_strides,
                                           std::int64_t length) noexcept {
   std::int64_t distance = 0;
-  if (stride != 1 || end < start || __builtin_sub_overflow(end, start, &distance)) return ErrorCode::kBadIteratorLength;
+  if (stride != 1 || end < start || __builtin_sub_overflow(end, start, &distance))
+    return ErrorCode::kBadIteratorLength;
   if (num_extents != num_strides) return ErrorCode::kBadIteratorLength;
   const std::span extents(shape, static_cast<std::size_t>(num_extents));
   std::int64_t product = 0;

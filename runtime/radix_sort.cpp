@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -71,20 +72,17 @@ class RadixSort {
     from_ = first.as<Entry<Number>>();
     ErrorCode code = for_each_morsel(worker_, length_, chunk_, read_keys, this);
     if (code != ErrorCode::kSuccess) return code;
+    const Scratch second(worker_, length_ <= kFewElements ? 0 : bytes);
+    if (!second) return ErrorCode::kOutOfMemory;
+    to_ = second.as<Entry<Number>>();
     if (length_ <= kFewElements) {
       std::sort(from_, from_ + length_, [](const auto& left, const auto& right) {
         return left.key < right.key || (left.key == right.key && left.index < right.index);
       });
     } else {
-      const Scratch second(worker_, bytes);
-      if (!second) return ErrorCode::kOutOfMemory;
-      to_ = second.as<Entry<Number>>();
       code = distribute();
-      if (code == ErrorCode::kSuccess) code = gather(output.as(), data, element_bytes);
-      if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), length_};
-      return code;
     }
-    code = gather(output.as(), data, element_bytes);
+    if (code == ErrorCode::kSuccess) code = gather(output.as(), data, element_bytes);
     if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), length_};
     return code;
   }
@@ -93,13 +91,22 @@ class RadixSort {
   static constexpr std::size_t kDigits = 256;
 
   static ErrorCode read_keys(Worker*, void* self, std::int64_t begin, std::int64_t end, void*) {
-    const auto& sort = *static_cast<const RadixSort*>(self);
+    auto& sort = *static_cast<RadixSort*>(self);
+    const Number first = sort.read_key(0);
+    Number differing = 0;
     for (std::int64_t i = begin; i < end; ++i) {
-      T key;
-      std::memcpy(&key, sort.keys_ + i * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
-      sort.from_[i] = {ordered_bits(key), static_cast<Number>(i)};
+      const Number key = sort.read_key(i);
+      differing |= key ^ first;
+      sort.from_[i] = {key, static_cast<Number>(i)};
     }
+    sort.differing_.fetch_or(differing, std::memory_order_relaxed);
     return ErrorCode::kSuccess;
+  }
+
+  Number read_key(std::int64_t index) const {
+    T key;
+    std::memcpy(&key, keys_ + index * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+    return ordered_bits(key);
   }
 
   std::size_t digit(const Entry<Number>& entry) const { return entry.key >> shift_ & (kDigits - 1); }
@@ -119,19 +126,16 @@ class RadixSort {
     return ErrorCode::kSuccess;
   }
 
-  // Turns the chunks' counts into the places of their first elements. False if all have the same digit.
-  bool find_places() {
+  // Turns the chunks' counts into the places of their first elements.
+  void find_places() {
     std::int64_t place = 0;
     for (std::size_t digit = 0; digit < kDigits; ++digit) {
-      const std::int64_t before = place;
       for (std::int64_t chunk = 0; chunk < num_chunks_; ++chunk) {
         std::int64_t& entry =
             places_[chunk * static_cast<std::int64_t>(kDigits) + static_cast<std::int64_t>(digit)];
         place += std::exchange(entry, place);
       }
-      if (place - before == length_) return false;
     }
-    return true;
   }
 
   ErrorCode distribute() {
@@ -139,9 +143,11 @@ class RadixSort {
     if (!places) return ErrorCode::kOutOfMemory;
     places_ = places.as<std::int64_t>();
     for (shift_ = 0; shift_ < static_cast<int>(sizeof(T)) * 8; shift_ += 8) {
+      // Keys of a small range differ in their low bytes only.
+      if ((differing_.load(std::memory_order_relaxed) >> shift_ & (kDigits - 1)) == 0) continue;
       ErrorCode code = for_each_morsel(worker_, length_, chunk_, count, this);
       if (code != ErrorCode::kSuccess) return code;
-      if (!find_places()) continue;
+      find_places();
       code = for_each_morsel(worker_, length_, chunk_, scatter, this);
       if (code != ErrorCode::kSuccess) return code;
       std::swap(from_, to_);
@@ -162,6 +168,7 @@ class RadixSort {
   Entry<Number>* to_ = nullptr;
   std::int64_t* places_ = nullptr;  // by chunk and digit
   int shift_ = 0;
+  std::atomic<Number> differing_{0};  // bits in which keys differ from the first one
 };
 
 template <class T>

@@ -194,7 +194,8 @@ ErrorCode weld_rt_poll(Worker* worker) noexcept {
 
 ErrorCode weld_rt_fail(Worker* worker, ErrorCode code, std::uint32_t span) noexcept {
   WorkerState& state = state_of(worker);
-  if (state.failed_code == ErrorCode::kSuccess) {
+  if (state.failed_code == ErrorCode::kSuccess ||
+      (state.failed_code == code && state.failed_span == kNoSpan)) {
     state.failed_code = code;
     state.failed_span = span;
   }

@@ -30,7 +30,7 @@ std::vector<Backend> backends() {
   for (const int threads : {1, 2, 4, 8}) {
     all.push_back({ExecutorKind::kInline, threads});
     all.push_back({ExecutorKind::kThreads, threads});
-#if !defined(__has_feature) || !__has_feature(thread_sanitizer)
+#if !__has_feature(thread_sanitizer)
     all.push_back({ExecutorKind::kTbb, threads});  // the thread sanitizer does not understand TBB
 #endif
   }
@@ -344,7 +344,7 @@ TEST_P(MorselLoopTest, ManyRunsAtOnce) {
   EXPECT_EQ(right, 60);
 }
 
-#if !defined(__has_feature) || !__has_feature(thread_sanitizer)
+#if !__has_feature(thread_sanitizer)
 TEST_P(MorselLoopTest, AChildOfForkWorks) {
   const TypeLayout& type = layout(arena.vec(arena.structure({i64(), arena.vec(i8())})));
   const auto length = [&] {
@@ -375,17 +375,21 @@ TEST(Runs, AreCheap) {
     *reinterpret_cast<VecView*>(out) = {weld_rt_allocate(worker, 80), 10};
     return ErrorCode::kSuccess;
   };
-  const auto begin = std::chrono::steady_clock::now();
-  constexpr int kRuns = 20'000;
-  for (int i = 0; i < kRuns; ++i) {
-    const RunResult result = run_program(context, {.threads = 2}, main, nullptr, type);
-    ASSERT_EQ(result.code, ErrorCode::kSuccess);
+  // The best of many batches: the machine may be busy.
+  double best = 1e9;
+  for (int batch = 0; batch < 50; ++batch) {
+    constexpr int kRuns = 500;
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < kRuns; ++i) {
+      const RunResult result = run_program(context, {.threads = 2}, main, nullptr, type);
+      ASSERT_EQ(result.code, ErrorCode::kSuccess);
+    }
+    const std::chrono::duration<double, std::nano> elapsed = std::chrono::steady_clock::now() - begin;
+    best = std::min(best, elapsed.count() / kRuns);
   }
-  const auto nanoseconds =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-  RecordProperty("nanoseconds_a_run", std::to_string(nanoseconds / kRuns));
-#ifdef NDEBUG
-  EXPECT_LT(nanoseconds / kRuns, 1000);
+  RecordProperty("nanoseconds_a_run", std::to_string(best));
+#if defined(__OPTIMIZE__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+  EXPECT_LT(best, 1000);
 #endif
 }
 
