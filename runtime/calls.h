@@ -191,8 +191,8 @@ ErrorCode weld_rt_deserialize(Worker* worker, std::uint32_t layout, const std::b
 
 // --- nditer.cpp
 
-/// Checks an nditer over a vector of `length` elements: kBadIteratorLength unless the stride is 1 and
-/// end − start = product(shape), kArrayOutOfBounds if the walk leaves the vector.
+/// Checks an nditer over a vector of `length` elements: kBadIteratorLength unless the stride is 1 and end −
+/// start = product(shape), kArrayOutOfBounds if the walk leaves the vector.
 ErrorCode weld_rt_check_nditer(std::int64_t start, std::int64_t end, std::int64_t stride,
                                const std::int64_t* shape, std::int64_t num_extents,
                                const std::int64_t* strides, std::int64_t num_strides,

@@ -22,8 +22,7 @@ class Executor {
   /// run late or not at all, so parts take their work from a shared counter.
   ///
   /// Threads  may be nested, and used by several threads at a time. A thread that waits here runs other parts
-  /// of this call
-  ///          only; nothing spins when there is no work.
+  ///          of this call only; nothing spins when there is no work.
   virtual void run(int num_parts, Part part, void* data) noexcept = 0;
 
   /// Null when out of memory. TBB is replaced by threads in a child of fork, where its workers are gone.

@@ -122,10 +122,9 @@ class RunContext;
 ///
 /// Threads  safe from all threads
 /// Memory   counts the requested bytes of blocks in use, exactly when idle; refuses exactly what would pass
-/// the limit.
-///          Freed large blocks are cached up to a bound, and never so that they and the used bytes together
-///          pass the limit. Blocks of 2 MiB and more are mapped with advice for huge pages, their bases
-///          staggered by some cache lines.
+///          the limit. Freed memory is cached up to a bound, large blocks never so that they and the used
+///          bytes together pass the limit. Blocks of 2 MiB and more are mapped with advice for huge pages,
+///          their bases staggered by some cache lines.
 /// Life     must outlive its runs, and the values that they return.
 class Context {
  public:

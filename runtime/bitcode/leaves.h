@@ -24,7 +24,8 @@ std::int32_t weld_bc_compare_i8(const std::int8_t* left, std::int64_t left_lengt
 std::int32_t weld_bc_compare_u8(const std::uint8_t* left, std::int64_t left_length, const std::uint8_t* right,
                                 std::int64_t right_length) noexcept;
 
-/// The place of iteration `index` of an nditer: start + dot(counter, strides), the counter row-major over shape.
+/// The place of iteration `index` of an nditer: start + dot(counter, strides), the counter row-major over
+/// shape.
 std::int64_t weld_bc_nditer_offset(std::int64_t index, std::int64_t start, const std::int64_t* shape,
                                    const std::int64_t* strides, std::int64_t num_extents) noexcept;
 
