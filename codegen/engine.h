@@ -11,12 +11,12 @@
 #include "ir/arena.h"
 #include "ir/error.h"
 #include "passes/pipeline.h"
+#include "runtime/executor.h"
 
 namespace weld::runtime {
 class Context;
 class CancelToken;
 struct TypeLayout;
-class OwnedMemory;
 }  // namespace weld::runtime
 
 namespace weld::codegen {
@@ -42,6 +42,7 @@ struct CompileOptions {
 
 struct RunOptions {
   int num_threads = 1;
+  runtime::ExecutorKind executor = runtime::ExecutorKind::kTbb;
   std::int64_t deadline_ms = 0;  ///< from the start of the run; 0: none
   runtime::CancelToken* cancel = nullptr;
 };
@@ -69,7 +70,8 @@ class Result {
 
   const void* data() const;
   ir::Type type() const;
-  std::int64_t memory_bytes() const;   ///< what only this result keeps alive
+  const runtime::TypeLayout& layout() const;
+  std::int64_t memory_bytes() const;  ///< of the blocks that this result owns
   const std::shared_ptr<runtime::Context>& context() const;
   const RunStatistics& statistics() const;
 
@@ -89,13 +91,16 @@ class Program {
   ~Program();
 
   /// Runs with the arguments at `arguments`: one C struct of all parameters (may be null without parameters), borrowed
-  /// until the result that may refer to it is gone. On an error nothing is kept, and the context is as before.
+  /// until the result that may refer to it is gone. A builder among them that an earlier run in this context returned is
+  /// consumed, whether the run fails or not; giving it twice is the error RunNotFound. On an error nothing is kept.
   std::expected<Result, ir::Diagnostic> run(const std::shared_ptr<runtime::Context>& context, const void* arguments,
                                             const RunOptions& options) const;
 
   std::span<const ir::Type> parameter_types() const;
   std::span<const std::string> parameter_names() const;
   ir::Type result_type() const;
+  const runtime::TypeLayout& arguments_layout() const;
+  const runtime::TypeLayout& result_layout() const;
   bool interpreted() const;
   const CompileTimes& compile_times() const;
   /// The optimised program, as it runs.
@@ -106,8 +111,5 @@ class Program {
   explicit Program(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-/// The text of a stage without running: `ir`, `llvm` or `asm`; of the optimised program.
-std::string emit_text(ir::Expr program, const CompileOptions& options, const std::string& kind);
 
 }  // namespace weld::codegen

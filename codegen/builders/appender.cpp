@@ -1,0 +1,116 @@
+#include <cstddef>
+
+#include "codegen/builders/builder.h"
+
+// An appender's state is {data, length, capacity} in registers; runtime/appender.h grows it.
+
+namespace weld::codegen {
+namespace {
+
+ir::Type element_of(ir::Type appender) { return appender.as<ir::AppenderType>()->element; }
+
+// Calls a runtime function on the state, which is in memory meanwhile.
+Value through_memory(Emitter& emitter, const Value& state, const std::function<llvm::Value*(llvm::Value*)>& run,
+                     ir::Span span) {
+  llvm::AllocaInst* slot = emitter.frame(state.type);
+  emitter.store(state, slot);
+  emitter.check(run(slot), span);
+  return emitter.load(state.type, slot);
+}
+
+class AppenderOps final : public BuilderOps {
+ public:
+  Value create(Emitter& emitter, ir::Type type, const Value* argument, ir::Span span) const override {
+    llvm::Value* expected = argument ? argument->scalar() : emitter.i64(0);
+    const std::int64_t bytes = emitter.flat(element_of(type)).size_bytes;
+    return through_memory(
+        emitter, emitter.zero(type),
+        [&](llvm::Value* slot) {
+          return emitter.call("weld_rt_appender_new", {emitter.worker, slot, emitter.i64(bytes), expected});
+        },
+        span);
+  }
+
+  Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const override {
+    const Value roomy = make_room(emitter, builder, 1, span);
+    const std::int64_t bytes = emitter.flat(element_of(builder.type)).size_bytes;
+    emitter.store(value, emitter.element_address(roomy.leaves[0], roomy.leaves[1], bytes));
+    return lengthened(emitter, roomy, emitter.i64(1));
+  }
+
+  Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
+                    ir::Span span) const override {
+    const std::uint32_t count = lanes.type.as<ir::SimdType>()->lanes;
+    const ir::Type element = element_of(builder.type);
+    Value state = make_room(emitter, builder, count, span);
+    const std::int64_t bytes = emitter.flat(element).size_bytes;
+    if (!mask) {
+      const Leaf leaf = emitter.flat(lanes.type).leaves.front();
+      emitter.store_leaf(leaf, lanes.scalar(), emitter.element_address(state.leaves[0], state.leaves[1], bytes));
+      return lengthened(emitter, state, emitter.i64(count));
+    }
+    // Every lane is written; the length moves past those that count.
+    for (std::uint32_t lane = 0; lane < count; ++lane) {
+      const Value value{element, {emitter.ir.CreateExtractElement(lanes.scalar(), lane)}};
+      emitter.store(value, emitter.element_address(state.leaves[0], state.leaves[1], bytes));
+      llvm::Value* counts = emitter.ir.CreateExtractElement(mask, lane);
+      state = lengthened(emitter, state, emitter.ir.CreateZExt(counts, emitter.ir.getInt64Ty()));
+    }
+    return state;
+  }
+
+  Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {
+    return create(emitter, outer.type, nullptr, span);
+  }
+
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+    const std::int64_t bytes = emitter.flat(element_of(into.type)).size_bytes;
+    return through_memory(
+        emitter, into,
+        [&](llvm::Value* slot) {
+          return emitter.call("weld_rt_appender_concat",
+                              {emitter.worker, slot, partials.first, emitter.i64(partials.stride_bytes),
+                               partials.count, emitter.i64(bytes)});
+        },
+        span);
+  }
+
+  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
+    return {type, {builder.leaves[0], builder.leaves[1]}};
+  }
+
+ private:
+  // Room for `count` more elements. Nothing to do where the loop has made room before.
+  static Value make_room(Emitter& emitter, const Value& builder, std::int64_t count, ir::Span span) {
+    if (builder.leaves[2] == reserved_capacity(emitter)) return builder;
+    return reserve_appender(emitter, builder, emitter.i64(count), span);
+  }
+
+  static Value lengthened(Emitter& emitter, const Value& state, llvm::Value* by) {
+    return {state.type, {state.leaves[0], emitter.ir.CreateNSWAdd(state.leaves[1], by), state.leaves[2]}};
+  }
+};
+
+const AppenderOps ops;
+
+}  // namespace
+
+const BuilderOps& appender_ops = ops;
+
+Value reserve_appender(Emitter& emitter, const Value& builder, llvm::Value* count, ir::Span span) {
+  const std::int64_t bytes = emitter.flat(element_of(builder.type)).size_bytes;
+  llvm::Value* room = emitter.ir.CreateSub(builder.leaves[2], builder.leaves[1]);
+  return emitter.branch(
+      emitter.ir.CreateICmpSLT(room, count),
+      [&] {
+        return through_memory(
+            emitter, builder,
+            [&](llvm::Value* slot) {
+              return emitter.call("weld_rt_appender_grow", {emitter.worker, slot, emitter.i64(bytes), count});
+            },
+            span);
+      },
+      [&] { return builder; });
+}
+
+}  // namespace weld::codegen

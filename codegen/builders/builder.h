@@ -1,0 +1,67 @@
+#pragma once
+
+#include "codegen/emitter.h"
+
+namespace weld::codegen {
+
+/// The states of a loop's partials (runtime/morsel_loop.h): builder `i` of `count` is at `first + i * stride_bytes`.
+struct PartialArray {
+  llvm::Value* first;
+  std::int64_t stride_bytes;
+  llvm::Value* count;
+};
+
+/// What generated code does with one type of builder. A builder is a commutative monoid (the appender: an ordered one):
+/// `create` makes it empty, `merge` adds a value, `combine` adds other states in order, `result` ends it.
+///
+/// All functions write code at the emitter's place and leave on errors. States are Values, passed on: a state that was
+/// given to a function must not be used again.
+class BuilderOps {
+ public:
+  virtual ~BuilderOps() = default;
+
+  /// init. `argument` is null, or the evaluated argument of the NewBuilder.
+  virtual Value create(Emitter& emitter, ir::Type type, const Value* argument, ir::Span span) const = 0;
+  /// Adds one value of the merge type (ir/typing.h).
+  virtual Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const = 0;
+  /// Adds the lanes of a simd value where `mask` (simd[bool]) is true; null: all. Appenders and mergers only.
+  virtual Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
+                            ir::Span span) const;
+  /// A state for a part of a loop over a builder in the state `outer`, to be combined into it.
+  virtual Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const = 0;
+  /// Adds partial states, in their order.
+  virtual Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const = 0;
+  virtual Value result(Emitter& emitter, const Value& builder, ir::Type type, ir::Span span) const = 0;
+};
+
+const BuilderOps& builder_ops(ir::Type builder);
+
+// One object each, defined in the file of the builder.
+extern const BuilderOps& appender_ops;
+extern const BuilderOps& merger_ops;
+extern const BuilderOps& dictmerger_ops;
+extern const BuilderOps& groupmerger_ops;
+extern const BuilderOps& vecmerger_ops;
+
+/// Merges a value of the merge type, or lanes of it.
+Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::Span span);
+/// Merges where the mask (bool, or simd[bool] for lanes) is true.
+Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask, ir::Span span);
+
+/// An appender of whole simd values, for which lanes are one element.
+bool takes_simd_elements(ir::Type builder);
+
+/// Writes a loop over the partial states and threads `into` through `add(into, partial)`.
+Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
+                   const std::function<Value(const Value& into, const Value& partial)>& add);
+
+/// The appender with room for `count` more elements.
+Value reserve_appender(Emitter& emitter, const Value& builder, llvm::Value* count, ir::Span span);
+
+/// The capacity of an appender whose loop has made room for all merges: no merge has to check it.
+llvm::ConstantInt* reserved_capacity(Emitter& emitter);
+
+/// Folds the lanes of a simd value by halves (ir/reduction_order.h: fold_simd).
+llvm::Value* fold_simd(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes);
+
+}  // namespace weld::codegen

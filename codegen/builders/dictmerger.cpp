@@ -1,0 +1,81 @@
+#include "codegen/builders/builder.h"
+#include "codegen/dictionaries.h"
+
+// A dictmerger's state is the dictionary that it fills (runtime/abi.h: Dict). A new entry starts at the identity.
+
+namespace weld::codegen {
+namespace {
+
+const ir::DictMergerType& merger_type(ir::Type type) { return *type.as<ir::DictMergerType>(); }
+
+EntryType entry_type(ir::Type type) { return {merger_type(type).key, merger_type(type).value}; }
+
+void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
+                 ir::Span span) {
+  const EntryType entry = entry_type(type);
+  const ir::MergeOp op = merger_type(type).op;
+  llvm::Value* index = find_or_insert(emitter, entry, dict, key, emitter.identity(op, entry.value), span);
+  llvm::Value* address = entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index));
+  emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
+}
+
+// ErrorCode combine(worker, into, from): merges all entries of a dictionary, in their order.
+void write_combine(ModuleEmitter& module, llvm::Function* function, ir::Type type) {
+  Emitter emitter(module, function);
+  const EntryType entry = entry_type(type);
+  llvm::Value* from = function->getArg(2);
+  llvm::Value* count = emitter.load_field(emitter.ir.getInt64Ty(), from, offsetof(runtime::Dict, num_entries));
+  emitter.count_loop(count, [&](llvm::Value* index) {
+    llvm::Value* address = entry_address(emitter, entry, from, index);
+    const Value key = emitter.load(entry.key, address);
+    const Value value = emitter.load(entry.value, entry_value_address(emitter, entry, address));
+    merge_entry(emitter, type, function->getArg(1), key, value, {});
+  });
+  emitter.finish();
+}
+
+class DictMergerOps final : public BuilderOps {
+ public:
+  Value create(Emitter& emitter, ir::Type type, const Value* argument, ir::Span span) const override {
+    llvm::Value* dict = nullptr;
+    if (argument && argument->type.as<ir::DictType>()) {
+      dict = emitter.call("weld_rt_dict_copy", {emitter.worker, argument->scalar()});
+    } else {
+      llvm::Value* expected = argument ? argument->scalar() : emitter.i64(0);
+      dict = emitter.call("weld_rt_dict_new",
+                          {emitter.worker, emitter.i64(entry_bytes(emitter, entry_type(type))), expected});
+    }
+    emitter.fail_if(emitter.ir.CreateIsNull(dict), ErrorCode::kOutOfMemory, span);
+    return {type, {dict}};
+  }
+
+  Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const override {
+    merge_entry(emitter, builder.type, builder.scalar(), emitter.member(value, 0), emitter.member(value, 1), span);
+    return builder;
+  }
+
+  Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {
+    return create(emitter, outer.type, nullptr, span);
+  }
+
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+    auto& ir = emitter.ir;
+    llvm::Function* function = emitter.module.shared_function(
+        "combine", into.type, 0, {ir.getPtrTy(), ir.getPtrTy(), ir.getPtrTy()}, ir.getInt32Ty(),
+        [&](llvm::Function* made) { write_combine(emitter.module, made, into.type); });
+    return combine_each(emitter, into, partials, [&](const Value& held, const Value& partial) {
+      emitter.check(emitter.call(function, {emitter.worker, held.scalar(), partial.scalar()}), span);
+      return held;
+    });
+  }
+
+  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override { return {type, builder.leaves}; }
+};
+
+const DictMergerOps ops;
+
+}  // namespace
+
+const BuilderOps& dictmerger_ops = ops;
+
+}  // namespace weld::codegen

@@ -1,0 +1,241 @@
+#include "codegen/compile_module.h"
+
+#include <fmt/format.h>
+#include <llvm/Analysis/TargetLibraryInfo.h>
+#include <llvm/Analysis/TargetTransformInfo.h>
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/Config/llvm-config.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/PassInstrumentation.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Linker/Linker.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/SubtargetFeature.h>
+#include <llvm/Transforms/Utils/Cloning.h>
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "ir/target_info.h"
+#include "runtime/bitcode.h"
+
+namespace weld::codegen {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// Past this many instructions in one function, optimising costs more than running (measured: one block of 10,000 loads
+// takes seconds at -O2).
+constexpr std::size_t kMaxOptimizedInstructions = 4000;
+
+struct HostTarget {
+  std::string triple;
+  std::string cpu;
+  std::string features;
+  const llvm::Target* target = nullptr;
+};
+
+const HostTarget& host() {
+  static const HostTarget found = [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    HostTarget made{llvm::sys::getProcessTriple(), llvm::sys::getHostCPUName().str(), {}, nullptr};
+    llvm::SubtargetFeatures features;
+    for (const auto& [feature, enabled] : llvm::sys::getHostCPUFeatures()) features.AddFeature(feature, enabled);
+    made.features = features.getString();
+    std::string error;
+    made.target = llvm::TargetRegistry::lookupTarget(made.triple, error);
+    ir::internal_check(made.target != nullptr, "LLVM knows this machine: " + error);
+    return made;
+  }();
+  return found;
+}
+
+std::unique_ptr<llvm::TargetMachine> make_target_machine(bool optimize) {
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // fuses what carries the contract flag only
+  const auto level = optimize ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::None;
+  return std::unique_ptr<llvm::TargetMachine>(host().target->createTargetMachine(
+      host().triple, host().cpu, host().features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, level, true));
+}
+
+std::string print(const llvm::Module& module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  return text;
+}
+
+std::size_t largest_function(const llvm::Module& module) {
+  std::size_t largest = 0;
+  for (const llvm::Function& function : module) largest = std::max<std::size_t>(largest, function.getInstructionCount());
+  return largest;
+}
+
+void set_target_attributes(llvm::Module& module, int simd_bits) {
+  const std::string width = std::to_string(simd_bits > 1 ? simd_bits : 128);
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration()) continue;
+    function.addFnAttr("target-cpu", host().cpu);
+    function.addFnAttr("target-features", host().features);
+    function.addFnAttr("prefer-vector-width", width);
+    function.addFnAttr("min-legal-vector-width", width);
+  }
+}
+
+// The inlined parts of the runtime that the module calls, made its own.
+void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
+  std::vector<std::string> needed;
+  for (const llvm::Function& function : module) {
+    if (function.isDeclaration() && function.getName().starts_with("weld_bc_")) needed.push_back(function.getName().str());
+  }
+  if (needed.empty()) return;
+  const bool failed = llvm::Linker::linkModules(module, std::move(runtime), llvm::Linker::Flags::LinkOnlyNeeded);
+  ir::internal_check(!failed, "the runtime's bitcode links");
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration() || function.getName() == kEntrySymbol) continue;
+    function.setLinkage(llvm::GlobalValue::InternalLinkage);
+    function.removeFnAttr("target-cpu");
+    function.removeFnAttr("target-features");
+    function.removeFnAttr("tune-cpu");
+  }
+  for (const char* name : {"weld_runtime_declarations", "llvm.used"}) {
+    llvm::GlobalVariable* variable = module.getGlobalVariable(name, true);
+    if (variable && variable->use_empty()) variable->eraseFromParent();
+  }
+}
+
+void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, const ModuleOptions& options) {
+  llvm::PassInstrumentationCallbacks callbacks;
+  if (options.deadline != Clock::time_point::max()) {
+    callbacks.registerShouldRunOptionalPassCallback(
+        [&](llvm::StringRef, llvm::Any) { return Clock::now() < options.deadline; });
+  }
+  llvm::PipelineTuningOptions tuning;
+  const bool vectorize = options.simd_width_bits != 1;
+  tuning.LoopVectorization = vectorize;
+  tuning.SLPVectorization = false;
+  llvm::PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager call_graph;
+  llvm::ModuleAnalysisManager modules;
+  // No name is taken for a libm function, which LLVM would fold with the host's libm.
+  llvm::TargetLibraryInfoImpl library(llvm::Triple(module.getTargetTriple()));
+  library.disableAllFunctions();
+  functions.registerPass([&] { return llvm::TargetLibraryAnalysis(library); });
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(call_graph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, call_graph, modules);
+  const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
+                                            llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
+  const llvm::OptimizationLevel chosen = levels[std::clamp(level, 0, 3)];
+  llvm::ModulePassManager passes = level == 0 ? builder.buildO0DefaultPipeline(chosen)
+                                              : builder.buildPerModuleDefaultPipeline(chosen);
+  passes.run(module, modules);
+}
+
+std::string emit_file(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  const bool failed = machine.addPassesToEmitFile(passes, stream, nullptr, type);
+  ir::internal_check(!failed, "the target writes object files");
+  passes.run(module);
+  return {bytes.data(), bytes.size()};
+}
+
+// The key of a module in the object cache: what it says before it is optimised, and how it will be.
+ObjectCache::Key content_key(const llvm::Module& module, int level, int simd_bits) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::WriteBitcodeToFile(module, stream);
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(),
+                                                   static_cast<XXH64_hash_t>(level * 10000 + simd_bits));
+  return {hash.high64, hash.low64};
+}
+
+void check_deadline(const ModuleOptions& options) {
+  if (Clock::now() < options.deadline) return;
+  throw ir::UserError("compiling the program takes longer than its deadline", {}, ErrorCode::kDeadlineExceeded);
+}
+
+}  // namespace
+
+int host_simd_bits() { return 8 * ir::host_target().vector_bytes; }
+
+std::string target_description() {
+  return fmt::format("LLVM {} {} {} {}", LLVM_VERSION_STRING, host().triple, host().cpu, host().features);
+}
+
+CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, ProgramConstants& constants) {
+  const Clock::time_point start = Clock::now();
+  CompiledModule compiled;
+  llvm::LLVMContext context;
+  const std::span<const char> bitcode = runtime::bitcode_module();
+  auto runtime = llvm::getLazyBitcodeModule(
+      llvm::MemoryBufferRef(llvm::StringRef(bitcode.data(), bitcode.size()), "runtime"), context);
+  ir::internal_check(static_cast<bool>(runtime), "the runtime's bitcode is readable");
+  llvm::Module module("weld", context);
+  const int simd_bits = options.simd_width_bits == 0 ? host_simd_bits() : std::min(options.simd_width_bits, host_simd_bits());
+  EmitOptions emit = options.emit;
+  emit.math_vector_bits = std::max(simd_bits, 128);
+  ModuleEmitter(module, **runtime, emit, constants).emit_program(program);
+
+  const std::size_t largest = largest_function(module);
+  compiled.num_instructions = module.getInstructionCount();
+  const int level = largest > kMaxOptimizedInstructions ? 0 : options.optimization_level;
+  const std::unique_ptr<llvm::TargetMachine> machine = make_target_machine(level > 0);
+  module.setTargetTriple(host().triple);
+  module.setDataLayout(machine->createDataLayout());
+  (*runtime)->setTargetTriple(host().triple);
+  (*runtime)->setDataLayout(machine->createDataLayout());
+  link_bitcode(module, std::move(*runtime));
+  set_target_attributes(module, simd_bits);
+#ifdef WELD_VERIFY_PASSES
+  std::string broken;
+  llvm::raw_string_ostream stream(broken);
+  ir::internal_check(!llvm::verifyModule(module, &stream), broken);
+#endif
+  if (options.dump) options.dump("llvm", print(module));
+  compiled.codegen_ms = milliseconds_since(start);
+
+  const Clock::time_point llvm_start = Clock::now();
+  ObjectCache::Key key{};
+  if (options.cache.is_usable()) key = content_key(module, level, simd_bits);
+  if (!options.dump) {
+    if (std::optional<std::string> object = options.cache.load(key)) {
+      compiled.object = std::move(*object);
+      compiled.llvm_ms = milliseconds_since(llvm_start);
+      return compiled;
+    }
+  }
+  check_deadline(options);
+  optimize(module, *machine, level, options);
+  check_deadline(options);
+  if (options.dump) {
+    options.dump("llvmopt", print(module));
+    const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
+    options.dump("assembly", emit_file(*copy, *machine, llvm::CodeGenFileType::AssemblyFile));
+  }
+  compiled.object = emit_file(module, *machine, llvm::CodeGenFileType::ObjectFile);
+  options.cache.store(key, compiled.object);
+  compiled.llvm_ms = milliseconds_since(llvm_start);
+  return compiled;
+}
+
+}  // namespace weld::codegen

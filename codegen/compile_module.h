@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "codegen/emitter.h"
+#include "codegen/object_cache.h"
+
+namespace weld::codegen {
+
+/// The name of the program's function in its object file.
+inline constexpr const char* kEntrySymbol = "weld_main";
+
+struct ModuleOptions {
+  EmitOptions emit;
+  int optimization_level = 2;   ///< of LLVM, 0 to 3
+  int simd_width_bits = 0;      ///< 0: the host's widest useful one; 1: no SIMD
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  ObjectCache cache{std::string()};  ///< not looked at when dumping
+  std::function<void(const std::string& stage, const std::string& text)> dump;  ///< `llvm`, `llvmopt`, `assembly`
+};
+
+struct CompiledModule {
+  std::string object;     ///< an object file with kEntrySymbol
+  double codegen_ms = 0;
+  double llvm_ms = 0;
+  std::int64_t num_instructions = 0;  ///< of LLVM IR, before it is optimised
+};
+
+/// Lowers an optimised program and compiles it for this machine.
+///
+/// Cost     our lowering is linear. LLVM is kept from what takes it long: a function of more than about 4,000
+///          instructions is compiled without optimisation
+/// Errors   UserError: DeadlineExceeded
+/// Threads  any number at a time; needs a stack of some MiB (big_stack.h)
+CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, ProgramConstants& constants);
+
+/// Vectors wider than this many bits are not used on this machine.
+int host_simd_bits();
+
+/// What identifies LLVM and the processor that code is made for, for cache keys.
+std::string target_description();
+
+}  // namespace weld::codegen

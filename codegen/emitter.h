@@ -1,0 +1,254 @@
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "codegen/llvm_types.h"
+#include "ir/error.h"
+#include "ir/fields.h"
+#include "runtime/abi.h"
+#include "runtime/layout.h"
+
+namespace weld::codegen {
+
+using LeafValues = llvm::SmallVector<llvm::Value*, 4>;
+
+/// A value of the program while its code is written: the leaves of its type (llvm_types.h).
+struct Value {
+  ir::Type type;
+  LeafValues leaves;
+
+  llvm::Value* scalar() const { return leaves.front(); }
+};
+
+struct EmitOptions {
+  bool deterministic = true;
+  bool allow_fma = false;
+  int math_vector_bits = 0;  ///< widest vectors that the mathematical functions may be called with
+};
+
+/// What values are compared for.
+enum class Ordering : std::uint8_t {
+  kLanguage,  ///< `==`, `<`, …: NaN differs from everything
+  kTotal,     ///< keys and sorting: −0 = +0, NaN = NaN, and NaN comes last
+};
+
+/// Keeps foreign functions apart from ours.
+inline constexpr std::string_view kForeignPrefix = "foreign.";
+
+/// A C function that the program calls, and where.
+struct ForeignSymbol {
+  std::string name;
+  ir::Span span;
+};
+
+/// What compiled code refers to by index, kept beside it.
+struct ProgramConstants {
+  ir::Arena& arena;  ///< of the optimised program
+  runtime::Layouts layouts{};
+  std::vector<const runtime::TypeLayout*> used_layouts{};  ///< by the `layout` index of runtime/calls.h
+  std::vector<ir::Span> spans{};                         ///< by the span index of weld_rt_fail
+  std::vector<ForeignSymbol> foreign_symbols{};           ///< each once; in code `kForeignPrefix` stands before them
+};
+
+/// The LLVM module of one program.
+class ModuleEmitter {
+ public:
+  /// `runtime` declares what generated code may call (runtime/bitcode.h), in the same LLVM context.
+  ModuleEmitter(llvm::Module& module, const llvm::Module& runtime, const EmitOptions& options,
+                ProgramConstants& constants);
+
+  /// Writes `weld_main` (abi.h: ProgramMain) for a lambda, or an expression without free symbols.
+  void emit_program(ir::Expr program);
+
+  llvm::Module& module() { return module_; }
+  llvm::LLVMContext& context() { return module_.getContext(); }
+  TypeMap& types() { return types_; }
+  const EmitOptions& options() const { return options_; }
+  std::uint32_t max_math_lanes(ir::ScalarKind kind) const {
+    return static_cast<std::uint32_t>(options_.math_vector_bits / ir::bit_width(kind));
+  }
+  const runtime::TypeLayout& layout(ir::Type type) { return constants_.layouts.of(type); }
+
+  // Types that the program does not name.
+  ir::Type struct_type(const std::vector<ir::Type>& members) { return constants_.arena.structure(std::span(members)); }
+  ir::Type simd_type(ir::ScalarKind kind) { return constants_.arena.simd(kind); }
+  ir::Type vector_type(ir::Type element) { return constants_.arena.vec(element); }
+
+  /// A function of runtime/calls.h or runtime/bitcode, declared as there.
+  llvm::Function* runtime_function(std::string_view name);
+  /// A function defined outside of the module, without side effects if `pure`.
+  llvm::Function* external_function(std::string_view symbol, llvm::FunctionType* type, bool pure);
+
+  /// The C function that a cudf names, whose parameters are all pointers.
+  llvm::Function* foreign_function(std::string_view name, std::size_t num_parameters, ir::Span span);
+
+  std::uint32_t layout_index(ir::Type type);
+  std::uint32_t span_index(ir::Span span);
+
+  /// A new internal function; by default one that returns an ErrorCode.
+  llvm::Function* add_function(const std::string& name, llvm::ArrayRef<llvm::Type*> parameters,
+                               llvm::Type* result = nullptr);
+  /// A function that depends on a type and a variant number only: made, and filled by `write`, at the first call.
+  llvm::Function* shared_function(const std::string& name, ir::Type type, int variant,
+                                  llvm::ArrayRef<llvm::Type*> parameters, llvm::Type* result,
+                                  const std::function<void(llvm::Function*)>& write);
+
+ private:
+  struct SharedFunction {
+    std::string name;
+    ir::Type type;
+    int variant;
+    llvm::Function* function;
+  };
+
+  llvm::Module& module_;
+  const llvm::Module& runtime_;
+  EmitOptions options_;
+  ProgramConstants& constants_;
+  TypeMap types_;
+  std::unordered_map<std::uint64_t, std::uint32_t> span_indices_;
+  std::vector<SharedFunction> shared_;
+};
+
+/// Writes one LLVM function: expressions of the program and the code around them.
+///
+/// Errors at run time leave the function with their code (abi.h), through the error blocks of the scopes that are open
+/// at that place. Code is written in program order, so that the first error is the one reported.
+class Emitter {
+ public:
+  /// For a function whose first parameter is the worker.
+  Emitter(ModuleEmitter& module, llvm::Function* function);
+
+  /// Writes the code of an expression. Recursive over nesting, in a loop over chains of `let`.
+  Value emit(ir::Expr expr);
+  llvm::Value* emit_scalar(ir::Expr expr) { return emit(expr).scalar(); }
+
+  void bind(ir::Symbol symbol, Value value) { symbols_[symbol.id()] = std::move(value); }
+  const Value& bound(ir::Symbol symbol) const;
+
+  /// Symbols whose builders belong to an enclosing loop: its parameter, and what was merged into since.
+  void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
+  bool is_loop_state(ir::Symbol symbol) const { return loop_states_.contains(symbol.id()); }
+  bool derives_from_loop(ir::Expr builder) const;
+  /// How many loops of the program this function's code is inside of.
+  int loop_depth() const { return loop_depth_; }
+  void set_loop_depth(int depth) { loop_depth_ = depth; }
+
+  /// Returns success, and completes the function: to be called once, last.
+  void finish();
+
+  // --- Memory.
+  Value load(ir::Type type, llvm::Value* address);
+  /// The same of memory that may come from outside: a vector in it that has a negative length, or a length and no data,
+  /// is the error kArrayOutOfBounds.
+  Value load_element(ir::Type type, llvm::Value* address, ir::Span span);
+  void check_vector(llvm::Value* data, llvm::Value* length, ir::Span span);
+  void store(const Value& value, llvm::Value* address);
+  llvm::Value* load_leaf(const Leaf& leaf, llvm::Value* address);
+  void store_leaf(const Leaf& leaf, llvm::Value* value, llvm::Value* address);
+  /// Memory in the function's frame, cleared never.
+  llvm::AllocaInst* frame(std::int64_t bytes, std::int64_t align_bytes, const llvm::Twine& name = "");
+  llvm::AllocaInst* frame(llvm::Type* type, const llvm::Twine& name = "");
+  llvm::AllocaInst* frame(ir::Type type);
+  llvm::Value* offset(llvm::Value* address, std::int64_t bytes);
+  /// The address of an element of `bytes` each.
+  llvm::Value* element_address(llvm::Value* data, llvm::Value* index, std::int64_t bytes);
+  llvm::Value* load_field(llvm::Type* type, llvm::Value* structure, std::size_t offset_bytes);
+  void store_field(llvm::Value* value, llvm::Value* structure, std::size_t offset_bytes);
+  /// A new block, or the error kOutOfMemory.
+  llvm::Value* allocate(llvm::Value* bytes, ir::Span span);
+  /// `count * bytes_each` as signed 64-bit, or the error kOutOfMemory where that overflows.
+  llvm::Value* checked_bytes(llvm::Value* count, std::int64_t bytes_each, ir::Span span);
+
+  // --- Control.
+  llvm::BasicBlock* block(const llvm::Twine& name);
+  void fail(ErrorCode code, ir::Span span);  ///< ends the current block
+  void fail_if(llvm::Value* condition, ErrorCode code, ir::Span span);
+  /// Leaves the function if `code` is not kSuccess, reporting the place (if it is known).
+  void check(llvm::Value* code, ir::Span span);
+  /// Leaves with a code that was reported already.
+  void propagate(llvm::Value* code);
+  void poll();
+  /// Writes `on_true` and `on_false` in blocks of their own, and joins their values.
+  Value branch(llvm::Value* condition, const std::function<Value()>& on_true, const std::function<Value()>& on_false);
+  /// Writes `body` where the condition holds.
+  void when(llvm::Value* condition, const std::function<void()>& body);
+  /// Counts from 0 to `count`, `count` excluded.
+  void count_loop(llvm::Value* count, const std::function<void(llvm::Value* index)>& body);
+  /// Code between these two sees a run-time scope of its own (runtime/abi.h), freed on all ways out.
+  llvm::Value* open_scope();
+  void close_scope(llvm::Value* scope);
+  /// On errors until popped, `cleanup` is written before the function is left.
+  void push_cleanup(std::function<void()> cleanup) { error_targets_.push_back({nullptr, nullptr, std::move(cleanup)}); }
+  void pop_cleanup();
+
+  // --- Calls.
+  llvm::CallInst* call(std::string_view name, llvm::ArrayRef<llvm::Value*> arguments);
+  llvm::CallInst* call(llvm::Function* function, llvm::ArrayRef<llvm::Value*> arguments);
+
+  // --- Constants.
+  llvm::ConstantInt* i64(std::int64_t value) { return ir.getInt64(static_cast<std::uint64_t>(value)); }
+  llvm::ConstantInt* i32(std::uint32_t value) { return ir.getInt32(value); }
+  llvm::Constant* scalar_constant(ir::ScalarValue value);
+  llvm::ConstantPointerNull* null() { return llvm::ConstantPointerNull::get(ir.getPtrTy()); }
+  Value zero(ir::Type type);
+
+  const FlatType& flat(ir::Type type) { return module.types().flat(type); }
+  Value member(const Value& structure, std::uint32_t index);
+  Value structure(ir::Type type, llvm::ArrayRef<Value> members);
+
+  // --- Scalars and lanes (scalars.cpp).
+  llvm::Value* unary(ir::UnaryOp op, ir::Type type, llvm::Value* value);
+  llvm::Value* binary(ir::BinaryOp op, ir::Type type, llvm::Value* left, llvm::Value* right, ir::Span span);
+  llvm::Value* cast(ir::Type from, ir::ScalarKind to, llvm::Value* value);
+  llvm::Value* merge_scalars(ir::MergeOp op, ir::ScalarKind kind, llvm::Value* left, llvm::Value* right);
+  /// Leaf by leaf, for scalars and structs of scalars.
+  Value merge_values(ir::MergeOp op, const Value& left, const Value& right);
+  Value identity(ir::MergeOp op, ir::Type type);
+
+  // --- Comparing and hashing values of any type (comparison.cpp).
+  llvm::Value* compare(ir::BinaryOp op, const Value& left, const Value& right);
+  /// i32: −1, 0 or 1 in the total order of sort keys.
+  llvm::Value* total_order(const Value& left, const Value& right);
+  llvm::Value* keys_equal(const Value& left, const Value& right);
+  llvm::Value* hash(const Value& key, llvm::Value* seed);
+  /// A key as dictionaries store it: −0 and NaNs of scalars made canonical, in structs too.
+  Value canonical_key(const Value& key);
+
+  ModuleEmitter& module;
+  llvm::Function* function;
+  llvm::IRBuilder<> ir;
+  llvm::Value* worker;
+
+ private:
+  struct ErrorTarget {
+    llvm::BasicBlock* block;
+    llvm::PHINode* code;
+    std::function<void()> cleanup;
+  };
+
+  void leave_with(llvm::Value* code);
+
+  std::unordered_map<std::uint64_t, Value> symbols_;
+  std::unordered_set<std::uint64_t> loop_states_;
+  int loop_depth_ = 0;
+  std::vector<ErrorTarget> error_targets_;  // the outermost returns
+};
+
+/// Lowering of the parts of expressions that fill a file of their own.
+Value emit_loop(Emitter& emitter, ir::Expr loop);
+Value emit_iterate(Emitter& emitter, ir::Expr iterate);
+Value emit_sort(Emitter& emitter, ir::Expr sort);
+Value emit_foreign_call(Emitter& emitter, ir::Expr foreign_call);
+Value emit_serialize(Emitter& emitter, ir::Expr serialize);
+Value emit_deserialize(Emitter& emitter, ir::Expr deserialize);
+
+}  // namespace weld::codegen

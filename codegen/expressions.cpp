@@ -1,0 +1,257 @@
+#include <llvm/IR/GlobalVariable.h>
+#include <llvm/IR/Intrinsics.h>
+
+#include <cstddef>
+
+#include "codegen/builders/builder.h"
+#include "codegen/dictionaries.h"
+#include "codegen/emitter.h"
+
+// One lowering a node kind. Loops, sorts and what else needs functions of its own have files of their own.
+
+namespace weld::codegen {
+namespace {
+
+using ir::ScalarKind;
+
+const ir::Type kBoolType = ir::Type::scalar(ScalarKind::kBool);
+
+struct Lowering {
+  Emitter& emitter;
+  ir::Expr expr;
+
+  llvm::IRBuilder<>& ir() const { return emitter.ir; }
+  Value scalar(llvm::Value* value) const { return {expr.type(), {value}}; }
+
+  Value operator()(const ir::Literal& node) const { return scalar(emitter.scalar_constant(node.value)); }
+
+  Value operator()(const ir::StringLiteral& node) const {
+    llvm::GlobalVariable* text = ir().CreateGlobalString(llvm::StringRef(node.bytes.data(), node.bytes.size()));
+    return {expr.type(), {text, emitter.i64(static_cast<std::int64_t>(node.bytes.size()))}};
+  }
+
+  Value operator()(const ir::Ident& node) const { return {expr.type(), emitter.bound(node.symbol).leaves}; }
+
+  Value operator()(const ir::Let&) const { return rejected("a let is written by the chain"); }
+  Value operator()(const ir::Lambda&) const { return rejected("lambdas are written where they are used"); }
+  Value operator()(const ir::Apply&) const { return rejected("applications are inlined"); }
+  Value operator()(const ir::Zip&) const { return rejected("zips are inlined"); }
+
+  Value operator()(const ir::Cast& node) const {
+    return scalar(emitter.cast(node.value.type(), node.kind, emitter.emit_scalar(node.value)));
+  }
+
+  Value operator()(const ir::Unary& node) const {
+    return scalar(emitter.unary(node.op, node.value.type(), emitter.emit_scalar(node.value)));
+  }
+
+  Value operator()(const ir::Binary& node) const {
+    if (node.op == ir::BinaryOp::kLogicalAnd) {
+      return short_circuit(node, [&] { return emitter.emit(node.right); },
+                           [&] { return Value{kBoolType, {ir().getFalse()}}; });
+    }
+    if (node.op == ir::BinaryOp::kLogicalOr) {
+      return short_circuit(node, [&] { return Value{kBoolType, {ir().getTrue()}}; },
+                           [&] { return emitter.emit(node.right); });
+    }
+    const Value left = emitter.emit(node.left);
+    const Value right = emitter.emit(node.right);
+    if (ir::is_comparison(node.op)) return scalar(emitter.compare(node.op, left, right));
+    return scalar(emitter.binary(node.op, left.type, left.scalar(), right.scalar(), expr.span()));
+  }
+
+  // Both operands are evaluated without a branch where that cannot be noticed and costs little.
+  template <class OnTrue, class OnFalse>
+  Value short_circuit(const ir::Binary& node, OnTrue&& on_true, OnFalse&& on_false) const {
+    llvm::Value* left = emitter.emit_scalar(node.left);
+    constexpr std::uint32_t kCheapNodes = 8;
+    if (node.right.effects() == ir::Effects::kNone && node.right.record().num_nodes <= kCheapNodes) {
+      llvm::Value* right = emitter.emit_scalar(node.right);
+      const bool is_and = node.op == ir::BinaryOp::kLogicalAnd;
+      return scalar(is_and ? ir().CreateAnd(left, right) : ir().CreateOr(left, right));
+    }
+    return emitter.branch(left, on_true, on_false);
+  }
+
+  Value operator()(const ir::Assert& node) const {
+    emitter.fail_if(ir().CreateNot(emitter.emit_scalar(node.condition)), ErrorCode::kAssertionError, expr.span());
+    return scalar(ir().getTrue());
+  }
+
+  Value operator()(const ir::Broadcast& node) const {
+    const std::uint32_t lanes = expr.type().as<ir::SimdType>()->lanes;
+    return scalar(ir().CreateVectorSplat(lanes, emitter.emit_scalar(node.value)));
+  }
+
+  Value operator()(const ir::If& node) const {
+    llvm::Value* condition = emitter.emit_scalar(node.condition);
+    return emitter.branch(condition, [&] { return emitter.emit(node.on_true); },
+                          [&] { return emitter.emit(node.on_false); });
+  }
+
+  Value operator()(const ir::Select& node) const {
+    llvm::Value* condition = emitter.emit_scalar(node.condition);
+    const Value on_true = emitter.emit(node.on_true);
+    const Value on_false = emitter.emit(node.on_false);
+    Value value{expr.type(), {}};
+    for (std::size_t i = 0; i < on_true.leaves.size(); ++i) {
+      value.leaves.push_back(ir().CreateSelect(condition, on_true.leaves[i], on_false.leaves[i]));
+    }
+    return value;
+  }
+
+  Value operator()(const ir::Iterate&) const { return emit_iterate(emitter, expr); }
+  Value operator()(const ir::Sort&) const { return emit_sort(emitter, expr); }
+  Value operator()(const ir::ForeignCall&) const { return emit_foreign_call(emitter, expr); }
+  Value operator()(const ir::Serialize&) const { return emit_serialize(emitter, expr); }
+  Value operator()(const ir::Deserialize&) const { return emit_deserialize(emitter, expr); }
+  Value operator()(const ir::For&) const { return emit_loop(emitter, expr); }
+
+  Value operator()(const ir::MakeStruct& node) const {
+    Value value{expr.type(), {}};
+    for (ir::Expr member : node.members) {
+      const Value part = emitter.emit(member);
+      value.leaves.append(part.leaves.begin(), part.leaves.end());
+    }
+    return value;
+  }
+
+  Value operator()(const ir::MakeVector& node) const {
+    std::vector<Value> elements;
+    for (ir::Expr element : node.elements) elements.push_back(emitter.emit(element));
+    const auto count = static_cast<std::int64_t>(elements.size());
+    if (count == 0) return emitter.zero(expr.type());
+    const std::int64_t bytes = emitter.flat(node.element).size_bytes;
+    llvm::Value* data = emitter.allocate(emitter.i64(count * bytes), expr.span());
+    for (std::int64_t i = 0; i < count; ++i) {
+      emitter.store(elements[static_cast<std::size_t>(i)], emitter.offset(data, i * bytes));
+    }
+    return {expr.type(), {data, emitter.i64(count)}};
+  }
+
+  Value operator()(const ir::GetField& node) const { return emitter.member(emitter.emit(node.value), node.index); }
+
+  Value operator()(const ir::Length& node) const {
+    const Value value = emitter.emit(node.value);
+    if (value.type.as<ir::VecType>()) return scalar(value.leaves[1]);
+    return scalar(emitter.load_field(ir().getInt64Ty(), value.scalar(), offsetof(runtime::Dict, num_entries)));
+  }
+
+  Value operator()(const ir::Lookup& node) const {
+    const Value container = emitter.emit(node.container);
+    const Value key = emitter.emit(node.key);
+    if (const auto* vec = container.type.as<ir::VecType>()) {
+      llvm::Value* outside = ir().CreateICmpUGE(key.scalar(), container.leaves[1]);
+      emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, expr.span());
+      const std::int64_t bytes = emitter.flat(vec->element).size_bytes;
+      return emitter.load_element(vec->element, emitter.element_address(container.leaves[0], key.scalar(), bytes),
+                                  expr.span());
+    }
+    const EntryType type = entry_type(container.type);
+    llvm::Value* entry = find_entry(emitter, type, container.scalar(), key);
+    emitter.fail_if(ir().CreateIsNull(entry), ErrorCode::kKeyNotFoundError, expr.span());
+    return emitter.load(type.value, entry_value_address(emitter, type, entry));
+  }
+
+  Value operator()(const ir::OptLookup& node) const {
+    const Value dict = emitter.emit(node.dict);
+    const Value key = emitter.emit(node.key);
+    const EntryType type = entry_type(dict.type);
+    llvm::Value* entry = find_entry(emitter, type, dict.scalar(), key);
+    llvm::Value* found = ir().CreateIsNotNull(entry);
+    const Value value = emitter.branch(
+        found, [&] { return emitter.load(type.value, entry_value_address(emitter, type, entry)); },
+        [&] { return emitter.zero(type.value); });
+    return emitter.structure(expr.type(), {Value{kBoolType, {found}}, value});
+  }
+
+  Value operator()(const ir::KeyExists& node) const {
+    const Value dict = emitter.emit(node.dict);
+    const Value key = emitter.emit(node.key);
+    return scalar(ir().CreateIsNotNull(find_entry(emitter, entry_type(dict.type), dict.scalar(), key)));
+  }
+
+  Value operator()(const ir::Slice& node) const {
+    const Value vector = emitter.emit(node.vector);
+    llvm::Value* start = emitter.emit_scalar(node.start);
+    llvm::Value* count = emitter.emit_scalar(node.count);
+    llvm::Value* outside = ir().CreateOr(ir().CreateICmpUGT(start, vector.leaves[1]),
+                                         ir().CreateICmpSLT(count, emitter.i64(0)));
+    emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, expr.span());
+    llvm::Value* rest = ir().CreateSub(vector.leaves[1], start);
+    const std::int64_t bytes = emitter.flat(vector.type.as<ir::VecType>()->element).size_bytes;
+    return {expr.type(),
+            {emitter.element_address(vector.leaves[0], start, bytes),
+             ir().CreateBinaryIntrinsic(llvm::Intrinsic::smin, count, rest)}};
+  }
+
+  Value operator()(const ir::ToVec& node) const {
+    return entries_of(emitter, expr.type(), emitter.emit_scalar(node.dict));
+  }
+
+  Value operator()(const ir::NewBuilder& node) const {
+    if (!node.argument) return builder_ops(node.builder).create(emitter, node.builder, nullptr, expr.span());
+    const Value argument = emitter.emit(node.argument);
+    return builder_ops(node.builder).create(emitter, node.builder, &argument, expr.span());
+  }
+
+  Value operator()(const ir::Merge& node) const {
+    const Value builder = emitter.emit(node.builder);
+    const Value value = emitter.emit(node.value);
+    return merge_any(emitter, builder, value, expr.span());
+  }
+
+  Value operator()(const ir::MergeMasked& node) const {
+    const Value builder = emitter.emit(node.builder);
+    const Value value = emitter.emit(node.value);
+    return merge_masked(emitter, builder, value, emitter.emit_scalar(node.mask), expr.span());
+  }
+
+  Value operator()(const ir::Result& node) const { return finish(emitter.emit(node.builder), expr.type()); }
+
+  // The values of a builder, or of each builder of a struct.
+  Value finish(const Value& builder, ir::Type type) const {
+    const auto* structure = builder.type.as<ir::StructType>();
+    if (!structure) return builder_ops(builder.type).result(emitter, builder, type, expr.span());
+    std::vector<Value> values;
+    for (std::uint32_t i = 0; i < structure->members.size(); ++i) {
+      values.push_back(finish(emitter.member(builder, i), type.as<ir::StructType>()->members[i]));
+    }
+    return emitter.structure(type, values);
+  }
+
+  static EntryType entry_type(ir::Type dict) { return {dict.as<ir::DictType>()->key, dict.as<ir::DictType>()->value}; }
+
+  Value rejected(std::string_view invariant) const {
+    ir::internal_check(false, invariant);
+    return {};
+  }
+};
+
+}  // namespace
+
+Value Emitter::emit(ir::Expr expr) {
+  while (const auto* let = expr.as<ir::Let>()) {
+    bind(let->symbol, emit(let->value));
+    if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value)) mark_loop_state(let->symbol);
+    expr = let->body;
+  }
+  return std::visit(Lowering{*this, expr}, expr.record().node);
+}
+
+Value Emitter::load_element(ir::Type type, llvm::Value* address, ir::Span span) {
+  Value value = load(type, address);
+  const FlatType& leaves = flat(type);
+  for (std::size_t i = 0; i + 1 < leaves.leaves.size(); ++i) {
+    if (leaves.leaves[i + 1].kind == LeafKind::kLength) check_vector(value.leaves[i], value.leaves[i + 1], span);
+  }
+  return value;
+}
+
+void Emitter::check_vector(llvm::Value* data, llvm::Value* length, ir::Span span) {
+  llvm::Value* negative = ir.CreateICmpSLT(length, i64(0));
+  llvm::Value* missing = ir.CreateAnd(ir.CreateIsNull(data), ir.CreateICmpSGT(length, i64(0)));
+  fail_if(ir.CreateOr(negative, missing), ErrorCode::kArrayOutOfBounds, span);
+}
+
+}  // namespace weld::codegen

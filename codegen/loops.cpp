@@ -1,0 +1,808 @@
+#include <llvm/IR/Intrinsics.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "codegen/builders/builder.h"
+#include "codegen/loop_plan.h"
+#include "ir/reduction_order.h"
+
+// A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that runs a part of
+// its iterations. Short loops, and loops on one thread, call it directly with the builder's state as partial; long ones
+// hand it to weld_rt_run_loop, with functions that make partial states and combine them.
+
+namespace weld::codegen {
+namespace {
+
+using ir::ScalarKind;
+
+const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
+
+// An iterator, evaluated. Which values there are depends on its kind; `values` lists them for the way through captures.
+struct EvaluatedIterator {
+  ir::IteratorKind kind;
+  bool strided = false;
+  ir::Type element;          // of the vector
+  ir::Span span;
+  std::vector<Value> values; // data (but for kRange), then start and stride if strided, then shape and strides of kNd
+
+  const Value& data() const { return values[0]; }
+  llvm::Value* start() const { return values[kind == ir::IteratorKind::kRange ? 0 : 1].scalar(); }
+  llvm::Value* stride() const { return values[kind == ir::IteratorKind::kRange ? 1 : 2].scalar(); }
+  const Value& shape() const { return values[3]; }
+  const Value& strides() const { return values[4]; }
+};
+
+Value as_i64(llvm::Value* value) { return {kI64Type, {value}}; }
+
+class LoopEmitter {
+ public:
+  LoopEmitter(Emitter& emitter, ir::Expr loop)
+      : emitter_(emitter),
+        ir_(emitter.ir),
+        loop_(loop),
+        node_(*loop.as<ir::For>()),
+        lambda_(*node_.function.as<ir::Lambda>()) {}
+
+  Value emit() {
+    evaluate_iterators();
+    builder_ = emitter_.emit(node_.builder);
+    count_iterations();
+    derived_ = emitter_.derives_from_loop(node_.builder);
+    plan_ = plan_loop(loop_, derived_, emitter_.module.options().deterministic);
+    place_builders();
+    reserve_exact_appenders();
+    allocate_totals();
+    captured_ = ir::free_symbols(node_.function);
+    body_ = write_body();
+    store_captures();
+    const Value state = run();
+    return add_totals(state);
+  }
+
+ private:
+  // --- Iterators.
+
+  void evaluate_iterators() {
+    for (const ir::Iterator& it : node_.iterators) {
+      EvaluatedIterator evaluated{.kind = it.kind, .strided = static_cast<bool>(it.start), .span = loop_.span()};
+      if (it.data) {
+        evaluated.element = it.data.type().as<ir::VecType>()->element;
+        evaluated.span = it.data.span();
+        evaluated.values.push_back(emitter_.emit(it.data));
+      }
+      llvm::Value* end = nullptr;
+      if (it.start) {
+        const Value start = emitter_.emit(it.start);
+        end = emitter_.emit_scalar(it.end);
+        evaluated.values.push_back(start);
+        evaluated.values.push_back(emitter_.emit(it.stride));
+      }
+      if (it.shape) {
+        evaluated.values.push_back(emitter_.emit(it.shape));
+        evaluated.values.push_back(emitter_.emit(it.strides));
+      }
+      iterators_.push_back(std::move(evaluated));
+      ends_.push_back(end);
+    }
+  }
+
+  // The number of iterations of each iterator, checked, and that they agree.
+  void count_iterations() {
+    for (std::size_t i = 0; i < iterators_.size(); ++i) {
+      llvm::Value* count = iterations_of(iterators_[i], ends_[i]);
+      if (i == 0) {
+        count_ = count;
+      } else {
+        emitter_.fail_if(ir_.CreateICmpNE(count, count_), ErrorCode::kMismatchedZipSize, loop_.span());
+      }
+    }
+  }
+
+  llvm::Value* iterations_of(EvaluatedIterator& it, llvm::Value* end) {
+    if (it.kind == ir::IteratorKind::kRange) return strided_count(it, end);
+    llvm::Value* length = it.data().leaves[1];
+    if (it.strided) {
+      if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) return checked_walk(it, end);
+      if (it.kind != ir::IteratorKind::kScalar) {
+        emitter_.fail_if(ir_.CreateICmpNE(it.stride(), emitter_.i64(1)), ErrorCode::kBadIteratorLength, it.span);
+      }
+      llvm::Value* count = strided_count(it, end);
+      llvm::Value* outside = ir_.CreateOr(ir_.CreateICmpSLT(it.start(), emitter_.i64(0)),
+                                          ir_.CreateICmpSGT(end, length));
+      emitter_.fail_if(outside, ErrorCode::kArrayOutOfBounds, it.span);
+      length = count;
+    }
+    if (it.kind == ir::IteratorKind::kSimd) return ir_.CreateAShr(length, 2);
+    if (it.kind != ir::IteratorKind::kFringe) return length;
+    // The rest after the whole groups of four: a plain walk from there on.
+    llvm::Value* rest = ir_.CreateAnd(length, emitter_.i64(3));
+    llvm::Value* first = ir_.CreateSub(length, rest);
+    if (it.strided) {
+      it.values[1].leaves[0] = ir_.CreateAdd(it.start(), first);
+    } else {
+      const std::int64_t bytes = emitter_.flat(it.element).size_bytes;
+      it.values[0].leaves[0] = emitter_.element_address(it.data().leaves[0], first, bytes);
+    }
+    return rest;
+  }
+
+  // Iterations from start, exclusive of end, by stride.
+  llvm::Value* strided_count(const EvaluatedIterator& it, llvm::Value* end) {
+    llvm::Value* difference = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_with_overflow, end, it.start());
+    llvm::Value* distance = ir_.CreateExtractValue(difference, 0);
+    llvm::Value* bad = ir_.CreateOr(ir_.CreateICmpSLE(it.stride(), emitter_.i64(0)),
+                                    ir_.CreateOr(ir_.CreateICmpSLT(end, it.start()),
+                                                 ir_.CreateExtractValue(difference, 1)));
+    emitter_.fail_if(bad, ErrorCode::kBadIteratorLength, it.span);
+    // ceil(distance / stride), without the overflow of adding stride - 1.
+    llvm::Value* whole = ir_.CreateUDiv(distance, it.stride());
+    llvm::Value* has_rest = ir_.CreateICmpNE(ir_.CreateMul(whole, it.stride()), distance);
+    return ir_.CreateAdd(whole, ir_.CreateZExt(has_rest, ir_.getInt64Ty()));
+  }
+
+  llvm::Value* checked_walk(const EvaluatedIterator& it, llvm::Value* end) {
+    const Value& shape = it.shape();
+    const Value& strides = it.strides();
+    emitter_.check(emitter_.call("weld_rt_check_nditer",
+                                 {it.start(), end, it.stride(), shape.leaves[0], shape.leaves[1], strides.leaves[0],
+                                  strides.leaves[1], it.data().leaves[1]}),
+                   it.span);
+    return ir_.CreateSub(end, it.start());
+  }
+
+  // The element of iteration `index`.
+  Value element(Emitter& body, const EvaluatedIterator& it, llvm::Value* index) {
+    auto& ir = body.ir;
+    if (it.kind == ir::IteratorKind::kRange) {
+      return as_i64(ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride())));
+    }
+    const std::int64_t bytes = body.flat(it.element).size_bytes;
+    llvm::Value* data = it.data().leaves[0];
+    if (it.kind == ir::IteratorKind::kSimd) {
+      const ir::Type lanes = body.module.simd_type(ir::element_kind(it.element));
+      llvm::Value* group = ir.CreateShl(index, 2);
+      if (it.strided) group = ir.CreateAdd(it.start(), group);
+      return body.load(lanes, body.element_address(data, group, bytes));
+    }
+    llvm::Value* position = index;
+    if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) {
+      position = body.call("weld_bc_nditer_offset", {index, it.start(), it.shape().leaves[0], it.strides().leaves[0],
+                                                     it.shape().leaves[1]});
+    } else if (it.strided) {
+      position = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
+    }
+    return body.load_element(it.element, body.element_address(data, position, bytes), it.span);
+  }
+
+  // --- Builders.
+
+  void place_builders() {
+    const auto& leaves = emitter_.flat(builder_.type).leaves;
+    std::uint32_t first = 0;
+    for (LoopBuilder& builder : plan_.builders) {
+      builder.first_leaf = first;
+      builder.num_leaves = static_cast<std::uint32_t>(emitter_.flat(builder.type).leaves.size());
+      builder.offset_bytes = leaves[first].offset;
+      first += builder.num_leaves;
+    }
+  }
+
+  static Value part(const Value& state, const LoopBuilder& builder) {
+    const auto begin = state.leaves.begin() + builder.first_leaf;
+    return {builder.type, LeafValues(begin, begin + builder.num_leaves)};
+  }
+
+  static void replace_part(Value& state, const LoopBuilder& builder, const Value& part) {
+    std::ranges::copy(part.leaves, state.leaves.begin() + builder.first_leaf);
+  }
+
+  static bool is_exact_appender(const LoopBuilder& builder) {
+    return builder.type.as<ir::AppenderType>() && builder.merges.exact();
+  }
+  static bool is_bounded_appender(const LoopBuilder& builder) {
+    return builder.type.as<ir::AppenderType>() && !builder.merges.exact() && builder.merges.most;
+  }
+
+  // Where every iteration merges the same number of times, the place of each element is known before: parts of the loop
+  // write into one block.
+  void reserve_exact_appenders() {
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!is_exact_appender(builder) || builder.merges.least == 0) continue;
+      llvm::Value* elements = emitter_.checked_bytes(count_, builder.merges.least, loop_.span());
+      replace_part(builder_, builder, reserve_appender(emitter_, part(builder_, builder), elements, loop_.span()));
+    }
+  }
+
+  // One total a block for each merger that depends on order; a single block's is in the frame.
+  void allocate_totals() {
+    const std::int64_t block = plan_.block_iterations;
+    num_blocks_ = ir_.CreateUDiv(ir_.CreateAdd(count_, emitter_.i64(block - 1)), emitter_.i64(block));
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.by_blocks) continue;
+      const ir::Type value = builder.type.as<ir::MergerType>()->value;
+      const std::int64_t bytes = emitter_.flat(value).size_bytes;
+      llvm::Value* in_frame = emitter_.frame(value);
+      const ir::Type vector = emitter_.module.vector_type(value);
+      totals_.push_back(emitter_.branch(
+          ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)),
+          [&] {
+            llvm::Value* size = ir_.CreateMul(num_blocks_, emitter_.i64(bytes));
+            return Value{vector, {emitter_.allocate(size, loop_.span()), num_blocks_}};
+          },
+          [&] {
+            return Value{vector, {in_frame, num_blocks_}};
+          }));
+    }
+  }
+
+  // The loop's totals, each added once to what its builder holds.
+  Value add_totals(Value state) {
+    std::size_t next = 0;
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.by_blocks) continue;
+      const auto* merger = builder.type.as<ir::MergerType>();
+      const Value& totals = totals_[next++];
+      const Value total = emitter_.branch(
+          ir_.CreateIsNull(num_blocks_), [&] { return emitter_.identity(merger->op, merger->value); },
+          [&] {
+            emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)), [&] { fold_totals(*merger, totals); });
+            return emitter_.load(merger->value, totals.leaves[0]);
+          });
+      emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)),
+                    [&] { emitter_.call("weld_rt_free", {emitter_.worker, totals.leaves[0]}); });
+      const Value held{merger->value, part(state, builder).leaves};
+      replace_part(state, builder, {builder.type, emitter_.merge_values(merger->op, held, total).leaves});
+    }
+    return state;
+  }
+
+  // ir/reduction_order.h: combine_pairwise, in a function: fold(worker, totals, count).
+  void fold_totals(const ir::MergerType& merger, const Value& totals) {
+    llvm::Function* function = emitter_.module.shared_function(
+        "fold_totals", merger.value, static_cast<int>(merger.op),
+        {ir_.getPtrTy(), ir_.getPtrTy(), ir_.getInt64Ty()}, nullptr, [&](llvm::Function* made) {
+          Emitter fold(emitter_.module, made);
+          auto& ir = fold.ir;
+          llvm::Value* data = made->getArg(1);
+          const std::int64_t bytes = fold.flat(merger.value).size_bytes;
+          llvm::AllocaInst* count = fold.frame(ir.getInt64Ty());
+          ir.CreateStore(made->getArg(2), count);
+          llvm::BasicBlock* level = fold.block("level");
+          llvm::BasicBlock* inside = fold.block("inside");
+          llvm::BasicBlock* done = fold.block("done");
+          ir.CreateBr(level);
+          ir.SetInsertPoint(level);
+          llvm::Value* now = ir.CreateLoad(ir.getInt64Ty(), count);
+          ir.CreateCondBr(ir.CreateICmpSGT(now, fold.i64(1)), inside, done);
+          ir.SetInsertPoint(inside);
+          llvm::Value* pairs = ir.CreateLShr(now, 1);
+          fold.count_loop(pairs, [&](llvm::Value* index) {
+            llvm::Value* left = fold.element_address(data, ir.CreateShl(index, 1), bytes);
+            const Value sum = fold.merge_values(merger.op, fold.load(merger.value, left),
+                                                fold.load(merger.value, fold.offset(left, bytes)));
+            fold.store(sum, fold.element_address(data, index, bytes));
+          });
+          llvm::Value* odd = ir.CreateAnd(now, fold.i64(1));
+          fold.when(ir.CreateIsNotNull(odd), [&] {
+            const Value last = fold.load(
+                merger.value, fold.element_address(data, ir.CreateSub(now, fold.i64(1)), bytes));
+            fold.store(last, fold.element_address(data, pairs, bytes));
+          });
+          ir.CreateStore(ir.CreateAdd(pairs, odd), count);
+          ir.CreateBr(level);
+          ir.SetInsertPoint(done);
+          fold.finish();
+        });
+    emitter_.call(function, {emitter_.worker, totals.leaves[0], totals.leaves[1]});
+  }
+
+  // --- Captures: captured symbols, iterators, totals, the number of iterations, the builder's state.
+
+  ir::Type captures_type() {
+    std::vector<ir::Type> members;
+    for (const ir::Parameter& symbol : captured_) members.push_back(emitter_.bound(symbol.symbol).type);
+    for (const EvaluatedIterator& it : iterators_) {
+      for (const Value& value : it.values) members.push_back(value.type);
+    }
+    for (const Value& totals : totals_) members.push_back(totals.type);
+    members.push_back(kI64Type);
+    members.push_back(builder_.type);
+    return emitter_.module.struct_type(members);
+  }
+
+  void store_captures() {
+    std::vector<Value> members;
+    for (const ir::Parameter& symbol : captured_) members.push_back(emitter_.bound(symbol.symbol));
+    for (const EvaluatedIterator& it : iterators_) members.insert(members.end(), it.values.begin(), it.values.end());
+    members.insert(members.end(), totals_.begin(), totals_.end());
+    members.push_back(as_i64(count_));
+    members.push_back(builder_);
+    captures_ = emitter_.frame(captures_type_);
+    emitter_.store(emitter_.structure(captures_type_, members), captures_);
+  }
+
+  struct Captures {
+    std::vector<EvaluatedIterator> iterators;
+    std::vector<Value> totals;
+    llvm::Value* count;
+    Value builder;
+  };
+
+  // Loads the captures in a function of its own, and binds the captured symbols there.
+  Captures load_captures(Emitter& inside, llvm::Value* address) {
+    const Value all = inside.load(captures_type_, address);
+    std::uint32_t next = 0;
+    for (const ir::Parameter& symbol : captured_) {
+      inside.bind(symbol.symbol, inside.member(all, next++));
+      if (emitter_.is_loop_state(symbol.symbol)) inside.mark_loop_state(symbol.symbol);
+    }
+    Captures captures;
+    for (const EvaluatedIterator& outer : iterators_) {
+      EvaluatedIterator it = outer;
+      for (Value& value : it.values) value = inside.member(all, next++);
+      captures.iterators.push_back(std::move(it));
+    }
+    for (std::size_t i = 0; i < totals_.size(); ++i) captures.totals.push_back(inside.member(all, next++));
+    captures.count = inside.member(all, next++).scalar();
+    captures.builder = inside.member(all, next);
+    return captures;
+  }
+
+  llvm::Value* captured_builder_address(Emitter& inside, llvm::Value* captures) {
+    const FlatType& flat = inside.flat(captures_type_);
+    const std::uint32_t first = flat.member_leaves[flat.member_leaves.size() - 2];
+    return inside.offset(captures, flat.leaves[first].offset);
+  }
+
+  // --- The body.
+
+  llvm::Function* write_body() {
+    captures_type_ = captures_type();
+    llvm::Type* pointer = ir_.getPtrTy();
+    llvm::Function* function = emitter_.module.add_function(
+        "loop", {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
+    const bool nested = emitter_.loop_depth() > 0;
+    function->addFnAttr(nested ? llvm::Attribute::InlineHint : llvm::Attribute::NoInline);
+    Emitter body(emitter_.module, function);
+    body.set_loop_depth(emitter_.loop_depth() + 1);
+    write_blocks(body);
+    body.finish();
+    return function;
+  }
+
+  // The states of the builders inside the body: one memory slot a leaf, which LLVM turns into registers.
+  struct BodyState {
+    std::vector<llvm::AllocaInst*> slots;                // by leaf of the loop's builder
+    std::vector<std::vector<llvm::AllocaInst*>> lanes;   // by builder that goes by blocks, by leaf
+  };
+
+  void write_blocks(Emitter& body) {
+    auto& ir = body.ir;
+    llvm::Function* function = body.function;
+    const Captures captures = load_captures(body, function->getArg(1));
+    llvm::Value* begin = function->getArg(2);
+    llvm::Value* end = function->getArg(3);
+    llvm::Value* partial = function->getArg(4);
+
+    BodyState state = load_state(body, partial);
+    llvm::Value* scope = nullptr;
+    if (plan_.allocates && !plan_.keeps_memory) scope = body.open_scope();
+
+    llvm::AllocaInst* block_slot = body.frame(ir.getInt64Ty(), "block_begin");
+    ir.CreateStore(begin, block_slot);
+    llvm::BasicBlock* next_block = body.block("next_block");
+    llvm::BasicBlock* in_block = body.block("in_block");
+    llvm::BasicBlock* done = body.block("done");
+    ir.CreateBr(next_block);
+    ir.SetInsertPoint(next_block);
+    llvm::Value* block_begin = ir.CreateLoad(ir.getInt64Ty(), block_slot);
+    ir.CreateCondBr(ir.CreateICmpSLT(block_begin, end), in_block, done);
+
+    ir.SetInsertPoint(in_block);
+    body.poll();
+    llvm::Value* rest = ir.CreateSub(end, block_begin);
+    llvm::Value* size = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, body.i64(plan_.block_iterations));
+    reserve_for_block(body, state, size);
+    start_lanes(body, state);
+    llvm::Value* lane_mask = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0),
+                                             body.i64(ir::kLanes - 1));
+    body.count_loop(size, [&](llvm::Value* index_in_block) {
+      if (scope) clear_scope(body, scope);
+      llvm::Value* index = ir.CreateNSWAdd(block_begin, index_in_block);
+      llvm::Value* lane = ir.CreateAnd(index_in_block, lane_mask);
+      write_iteration(body, captures, state, index, lane);
+    });
+    store_totals(body, captures, state, block_begin);
+    ir.CreateStore(ir.CreateAdd(block_begin, size), block_slot);
+    ir.CreateBr(next_block);
+
+    ir.SetInsertPoint(done);
+    if (scope) body.close_scope(scope);
+    store_state(body, state, partial);
+  }
+
+  void clear_scope(Emitter& body, llvm::Value* scope) {
+    llvm::Value* sentinel = body.offset(scope, offsetof(runtime::Scope, blocks));
+    llvm::Value* first = body.load_field(body.ir.getPtrTy(), sentinel, offsetof(runtime::BlockLink, next));
+    body.when(body.ir.CreateICmpNE(first, sentinel),
+              [&] { body.call("weld_rt_scope_clear", {body.worker, scope}); });
+  }
+
+  BodyState load_state(Emitter& body, llvm::Value* partial) {
+    BodyState state;
+    for (const Leaf& leaf : body.flat(builder_.type).leaves) {
+      llvm::AllocaInst* slot = body.frame(leaf.type, "state");
+      state.slots.push_back(slot);
+      body.ir.CreateStore(body.load_leaf(leaf, body.offset(partial, leaf.offset)), slot);
+    }
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.by_blocks) continue;
+      auto& lanes = state.lanes.emplace_back();
+      for (const Leaf& leaf : body.flat(builder.type).leaves) {
+        llvm::AllocaInst* array = body.frame(llvm::ArrayType::get(leaf.type, ir::kLanes), "lanes");
+        array->setAlignment(llvm::Align(64));
+        lanes.push_back(array);
+      }
+    }
+    return state;
+  }
+
+  void store_state(Emitter& body, const BodyState& state, llvm::Value* partial) {
+    const auto& leaves = body.flat(builder_.type).leaves;
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      llvm::Value* value = body.ir.CreateLoad(leaves[i].type, state.slots[i]);
+      body.store_leaf(leaves[i], value, body.offset(partial, leaves[i].offset));
+    }
+  }
+
+  Value load_slots(Emitter& body, const BodyState& state, const LoopBuilder& builder) {
+    Value value{builder.type, {}};
+    for (std::uint32_t i = 0; i < builder.num_leaves; ++i) {
+      llvm::AllocaInst* slot = state.slots[builder.first_leaf + i];
+      value.leaves.push_back(body.ir.CreateLoad(slot->getAllocatedType(), slot));
+    }
+    return value;
+  }
+
+  void store_slots(Emitter& body, const BodyState& state, const LoopBuilder& builder, const Value& value) {
+    for (std::uint32_t i = 0; i < builder.num_leaves; ++i) {
+      body.ir.CreateStore(value.leaves[i], state.slots[builder.first_leaf + i]);
+    }
+  }
+
+  // An iteration merges into an appender at most so often: room for a block is made once.
+  void reserve_for_block(Emitter& body, const BodyState& state, llvm::Value* size) {
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!is_bounded_appender(builder) || builder.merges.most == 0) continue;
+      llvm::Value* elements = body.ir.CreateMul(size, body.i64(*builder.merges.most));
+      store_slots(body, state, builder,
+                  reserve_appender(body, load_slots(body, state, builder), elements, loop_.span()));
+    }
+  }
+
+  void start_lanes(Emitter& body, const BodyState& state) {
+    std::size_t next = 0;
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.by_blocks) continue;
+      const auto* merger = builder.type.as<ir::MergerType>();
+      const Value identity = body.identity(merger->op, merger->value);
+      const auto& lanes = state.lanes[next++];
+      for (std::size_t i = 0; i < lanes.size(); ++i) {
+        body.ir.CreateStore(body.ir.CreateVectorSplat(ir::kLanes, identity.leaves[i]), lanes[i]);
+      }
+    }
+  }
+
+  void store_totals(Emitter& body, const Captures& captures, const BodyState& state, llvm::Value* block_begin) {
+    auto& ir = body.ir;
+    std::size_t next = 0;
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.by_blocks) continue;
+      const auto* merger = builder.type.as<ir::MergerType>();
+      const FlatType& flat = body.flat(merger->value);
+      Value total{merger->value, {}};
+      for (std::size_t i = 0; i < flat.leaves.size(); ++i) {
+        auto* vector_type = llvm::FixedVectorType::get(flat.leaves[i].type, ir::kLanes);
+        llvm::Value* lanes = ir.CreateAlignedLoad(vector_type, state.lanes[next][i], llvm::Align(64));
+        total.leaves.push_back(fold_lanes(body, merger->op, flat.leaves[i].scalar, lanes));
+      }
+      llvm::Value* block_index = ir.CreateUDiv(block_begin, body.i64(plan_.block_iterations));
+      llvm::Value* data = captures.totals[next].leaves[0];
+      body.store(total, body.element_address(data, block_index, flat.size_bytes));
+      ++next;
+    }
+  }
+
+  static llvm::Value* fold_lanes(Emitter& body, ir::MergeOp op, ScalarKind kind, llvm::Value* lanes) {
+    for (int half = ir::kLanes / 2; half > 0; half /= 2) {
+      llvm::SmallVector<int, 16> low;
+      llvm::SmallVector<int, 16> high;
+      for (int lane = 0; lane < half; ++lane) {
+        low.push_back(lane);
+        high.push_back(lane + half);
+      }
+      lanes = body.merge_scalars(op, kind, body.ir.CreateShuffleVector(lanes, low),
+                                 body.ir.CreateShuffleVector(lanes, high));
+    }
+    return body.ir.CreateExtractElement(lanes, std::uint64_t{0});
+  }
+
+  void write_iteration(Emitter& body, const Captures& captures, const BodyState& state, llvm::Value* index,
+                       llvm::Value* lane) {
+    auto& ir = body.ir;
+    Value builder{builder_.type, {}};
+    std::vector<llvm::Value*> homes;  // where each leaf is kept between iterations
+    std::size_t next = 0;
+    for (const LoopBuilder& each : plan_.builders) {
+      for (std::uint32_t i = 0; i < each.num_leaves; ++i) {
+        llvm::AllocaInst* slot = state.slots[each.first_leaf + i];
+        llvm::Type* type = slot->getAllocatedType();
+        llvm::Value* home = slot;
+        if (each.by_blocks) home = ir.CreateInBoundsGEP(type, state.lanes[next][i], lane);
+        homes.push_back(home);
+        builder.leaves.push_back(ir.CreateLoad(type, home));
+      }
+      next += each.by_blocks ? 1 : 0;
+      if (has_room(each)) builder.leaves[each.first_leaf + 2] = reserved_capacity(body);
+    }
+    std::vector<Value> elements;
+    for (const EvaluatedIterator& it : captures.iterators) elements.push_back(element(body, it, index));
+    const ir::Type element_type = lambda_.parameters[2].type;
+    body.bind(lambda_.parameters[0].symbol, builder);
+    body.mark_loop_state(lambda_.parameters[0].symbol);
+    body.bind(lambda_.parameters[1].symbol, as_i64(index));
+    body.bind(lambda_.parameters[2].symbol,
+              elements.size() == 1 ? elements.front() : body.structure(element_type, elements));
+    const Value after = body.emit(lambda_.body);
+    for (const LoopBuilder& each : plan_.builders) {
+      for (std::uint32_t i = 0; i < each.num_leaves; ++i) {
+        const std::uint32_t leaf = each.first_leaf + i;
+        if (has_room(each) && i != 1) continue;  // neither data nor capacity change
+        ir.CreateStore(after.leaves[leaf], homes[leaf]);
+      }
+    }
+  }
+
+  static bool has_room(const LoopBuilder& builder) { return is_exact_appender(builder) || is_bounded_appender(builder); }
+
+  // --- Running.
+
+  Value run() {
+    const bool forks = plan_.may_fork && emitter_.loop_depth() < 2;
+    if (plan_.keyed_order) return run_in_ranges(forks);
+    if (!forks) return run_directly();
+    llvm::Value* may_fork = emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
+    llvm::Value* worth_it = ir_.CreateICmpSGT(count_, emitter_.i64(plan_.block_iterations));
+    llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), worth_it);
+    // Private copies must be small beside the work.
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.type.as<ir::VecMergerType>()) continue;
+      llvm::Value* length = part(builder_, builder).leaves[1];
+      in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSGE(ir_.CreateAShr(count_, 6), length));
+    }
+    return emitter_.branch(in_parallel, [&] { return run_in_morsels(); }, [&] { return run_directly(); });
+  }
+
+  Value run_directly() {
+    llvm::AllocaInst* partial = emitter_.frame(builder_.type);
+    emitter_.store(builder_, partial);
+    emitter_.propagate(call_body(emitter_.i64(0), count_, partial));
+    return emitter_.load(builder_.type, partial);
+  }
+
+  llvm::Value* call_body(llvm::Value* begin, llvm::Value* end, llvm::Value* partial) {
+    return emitter_.call(body_, {emitter_.worker, captures_, begin, end, partial});
+  }
+
+  Value run_in_morsels() {
+    emitter_.propagate(
+        emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_}));
+    return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
+  }
+
+  // Keyed sums that depend on order: one range, or the ranges of ir/reduction_order.h, whatever the threads.
+  Value run_in_ranges(bool forks) {
+    const ir::RangeRule rule = ir::range_rule(loop_);
+    if (rule.max_ranges == 1 || !forks) return run_one_range();
+    llvm::Value* one_range = ir_.CreateICmpSLE(count_, emitter_.i64(ir::kDistinctKeysIterations));
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (!builder.keyed_order || !builder.type.as<ir::VecMergerType>()) continue;
+      llvm::Value* length = part(builder_, builder).leaves[1];
+      one_range = ir_.CreateOr(one_range, ir_.CreateICmpSGT(length, emitter_.i64(ir::kMaxVectorLengthForRanges)));
+    }
+    return emitter_.branch(one_range, [&] { return run_one_range(); }, [&] { return run_after_probe(); });
+  }
+
+  // A state apart from the builder's takes iterations in order, and is then combined into it.
+  Value run_one_range() {
+    const Partial partial = open_partial();
+    run_partial(partial, emitter_.i64(0), count_);
+    return close_partial(partial);
+  }
+
+  // Counts the distinct keys of the first iterations to choose between one range and many.
+  Value run_after_probe() {
+    std::vector<const LoopBuilder*> dicts;
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (builder.keyed_order && builder.type.as<ir::DictMergerType>()) dicts.push_back(&builder);
+    }
+    if (dicts.empty()) return run_in_morsels();
+    const Partial partial = open_partial();
+    llvm::Value* first_part = emitter_.i64(ir::kDistinctKeysIterations);
+    run_partial(partial, emitter_.i64(0), first_part);
+    llvm::Value* many_keys = ir_.getFalse();
+    for (const LoopBuilder* builder : dicts) {
+      llvm::Value* dict = emitter_.load_field(ir_.getPtrTy(), partial.state,
+                                              static_cast<std::size_t>(builder->offset_bytes));
+      llvm::Value* keys = emitter_.load_field(ir_.getInt64Ty(), dict, offsetof(runtime::Dict, num_entries));
+      many_keys = ir_.CreateOr(many_keys, ir_.CreateICmpSGT(keys, emitter_.i64(ir::kMaxDistinctKeysForRanges)));
+    }
+    return emitter_.branch(
+        many_keys,
+        [&] {
+          run_partial(partial, first_part, count_);
+          return close_partial(partial);
+        },
+        [&] {
+          emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope});
+          return run_in_morsels();
+        });
+  }
+
+  struct Partial {
+    llvm::Value* scope;
+    llvm::Value* state;
+  };
+
+  Partial open_partial() {
+    Partial partial{emitter_.open_scope(), emitter_.frame(builder_.type)};
+    emitter_.propagate(emitter_.call(
+        init(), {emitter_.worker, captures_, emitter_.i64(0), count_, partial.state}));
+    emitter_.pop_cleanup();
+    return partial;
+  }
+
+  void run_partial(const Partial& partial, llvm::Value* begin, llvm::Value* end) {
+    with_cleanup(partial, [&] {
+      // What the iterations leave behind belongs to the scope outside when merged values point to it.
+      if (plan_.keeps_memory) {
+        llvm::Value* outside = emitter_.load_field(ir_.getPtrTy(), partial.scope, offsetof(runtime::Scope, parent));
+        emitter_.store_field(outside, emitter_.worker, offsetof(runtime::Worker, scope));
+      }
+      llvm::Value* code = call_body(begin, end, partial.state);
+      emitter_.store_field(partial.scope, emitter_.worker, offsetof(runtime::Worker, scope));
+      emitter_.propagate(code);
+    });
+  }
+
+  Value close_partial(const Partial& partial) {
+    with_cleanup(partial, [&] {
+      emitter_.propagate(emitter_.call(combine(), {emitter_.worker, captures_, partial.state, emitter_.i64(1)}));
+    });
+    emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope});
+    return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
+  }
+
+  template <class F>
+  void with_cleanup(const Partial& partial, F&& write) {
+    emitter_.push_cleanup([this, partial] { emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope}); });
+    write();
+    emitter_.pop_cleanup();
+  }
+
+  std::int64_t partial_bytes() { return (emitter_.flat(builder_.type).size_bytes + 63) / 64 * 64; }
+
+  llvm::Function* init() {
+    if (init_) return init_;
+    llvm::Type* pointer = ir_.getPtrTy();
+    init_ = emitter_.module.add_function("loop_init",
+                                         {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
+    Emitter inside(emitter_.module, init_);
+    const Captures captures = load_captures(inside, init_->getArg(1));
+    Value state = captures.builder;
+    for (const LoopBuilder& builder : plan_.builders) {
+      const Value outer = part(captures.builder, builder);
+      if (is_exact_appender(builder)) {
+        llvm::Value* written = inside.ir.CreateMul(init_->getArg(2), inside.i64(builder.merges.least));
+        Value placed = outer;
+        placed.leaves[1] = inside.ir.CreateAdd(outer.leaves[1], written);
+        replace_part(state, builder, placed);
+      } else if (!builder.by_blocks) {
+        replace_part(state, builder, builder_ops(builder.type).create_partial(inside, outer, loop_.span()));
+      }
+    }
+    inside.store(state, init_->getArg(4));
+    inside.finish();
+    return init_;
+  }
+
+  llvm::Function* combine() {
+    if (combine_) return combine_;
+    llvm::Type* pointer = ir_.getPtrTy();
+    combine_ = emitter_.module.add_function("loop_combine", {pointer, pointer, pointer, ir_.getInt64Ty()});
+    Emitter inside(emitter_.module, combine_);
+    const Captures captures = load_captures(inside, combine_->getArg(1));
+    Value state = captures.builder;
+    for (const LoopBuilder& builder : plan_.builders) {
+      Value held = part(state, builder);
+      if (is_exact_appender(builder)) {
+        llvm::Value* written = inside.ir.CreateMul(captures.count, inside.i64(builder.merges.least));
+        held.leaves[1] = inside.ir.CreateAdd(held.leaves[1], written);
+      } else if (!builder.by_blocks) {
+        const PartialArray partials{inside.offset(combine_->getArg(2), builder.offset_bytes), partial_bytes(),
+                                    combine_->getArg(3)};
+        held = builder_ops(builder.type).combine(inside, held, partials, loop_.span());
+      }
+      replace_part(state, builder, held);
+    }
+    inside.store(state, captured_builder_address(inside, combine_->getArg(1)));
+    inside.finish();
+    return combine_;
+  }
+
+  // A constant of type runtime::LoopDescriptor.
+  llvm::Constant* descriptor() {
+    constexpr std::int64_t kMorselIterations = 65536;
+    std::uint32_t flags = 0;
+    if (plan_.keyed) flags |= runtime::kLoopRanges;
+    if (plan_.keeps_memory) flags |= runtime::kLoopKeepsMemory;
+    if (plan_.allocates) flags |= runtime::kLoopAllocates;
+    const std::int64_t block = plan_.block_iterations;
+    const std::int64_t morsel = block < ir::kBlockIterations ? block : std::max(block, kMorselIterations);
+    static_assert(sizeof(runtime::LoopDescriptor) == 56 && offsetof(runtime::LoopDescriptor, flags) == 48);
+    llvm::Constant* fields[] = {body_,
+                                init(),
+                                combine(),
+                                emitter_.i64(partial_bytes()),
+                                emitter_.i64(block),
+                                emitter_.i64(morsel),
+                                emitter_.i32(flags)};
+    llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
+    return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
+                                    llvm::GlobalValue::InternalLinkage, constant, "loop_descriptor");
+  }
+
+  Emitter& emitter_;
+  llvm::IRBuilder<>& ir_;
+  ir::Expr loop_;
+  const ir::For& node_;
+  const ir::Lambda& lambda_;
+  bool derived_ = false;
+  LoopPlan plan_;
+  std::vector<EvaluatedIterator> iterators_;
+  std::vector<llvm::Value*> ends_;
+  llvm::Value* count_ = nullptr;
+  llvm::Value* num_blocks_ = nullptr;
+  Value builder_;
+  std::vector<Value> totals_;
+  std::vector<ir::Parameter> captured_;
+  ir::Type captures_type_;
+  llvm::Value* captures_ = nullptr;
+  llvm::Function* body_ = nullptr;
+  llvm::Function* init_ = nullptr;
+  llvm::Function* combine_ = nullptr;
+};
+
+}  // namespace
+
+Value emit_loop(Emitter& emitter, ir::Expr loop) { return LoopEmitter(emitter, loop).emit(); }
+
+bool Emitter::derives_from_loop(ir::Expr builder) const {
+  while (true) {
+    if (const auto* ident = builder.as<ir::Ident>()) return loop_states_.contains(ident->symbol.id());
+    if (const auto* merge = builder.as<ir::Merge>()) builder = merge->builder;
+    else if (const auto* masked = builder.as<ir::MergeMasked>()) builder = masked->builder;
+    else if (const auto* branch = builder.as<ir::If>()) builder = branch->on_true;
+    else if (const auto* loop = builder.as<ir::For>()) builder = loop->builder;
+    else if (const auto* field = builder.as<ir::GetField>()) builder = field->value;
+    else if (const auto* let = builder.as<ir::Let>()) builder = let->body;
+    else if (const auto* structure = builder.as<ir::MakeStruct>()) {
+      return std::ranges::any_of(structure->members, [this](ir::Expr member) { return derives_from_loop(member); });
+    } else {
+      return false;
+    }
+  }
+}
+
+}  // namespace weld::codegen
