@@ -154,7 +154,10 @@ void generate_code(Compiled& compiled, const CompileOptions& options, Clock::tim
   const Clock::time_point link_start = Clock::now();
   auto linked = link_object(module.object, kEntrySymbol, find_foreign_symbols(compiled.constants));
   compiled.times.llvm_ms = module.llvm_ms + milliseconds_since(link_start);
-  if (!linked) return;
+  if (!linked) {
+    ir::internal_check(executable_memory_refused(), "the program links: " + linked.error());
+    return;
+  }
   compiled.code = std::move(*linked);
   compiled.main = reinterpret_cast<runtime::ProgramMain>(compiled.code->entry());
 }

@@ -1,10 +1,11 @@
 #include "codegen/jit.h"
 
-#include <dlfcn.h>
 #include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -30,7 +31,10 @@ struct Process {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
     llvm::InitializeNativeTargetAsmParser();
-    auto made = orc::LLJITBuilder().setLinkProcessSymbolsByDefault(false).create();
+    auto made = orc::LLJITBuilder()
+                    .setLinkProcessSymbolsByDefault(false)
+                    .setPlatformSetUp(orc::setUpInactivePlatform)
+                    .create();
     if (!made) {
       error = text_of(made.takeError());
       return;
@@ -89,6 +93,15 @@ struct LinkedCode::Library {
 };
 
 LinkedCode::~LinkedCode() = default;
+
+bool executable_memory_refused() {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* memory = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return true;
+  const bool refused = mprotect(memory, page, PROT_READ | PROT_EXEC) != 0;
+  munmap(memory, page);
+  return refused;
+}
 
 std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
     std::string object, const std::string& entry, std::span<const std::pair<std::string, void*>> symbols) {
