@@ -197,6 +197,7 @@ class LinearityChecker {
 
   // Marks all builders of a value as used; `expr` is the use.
   void consume(const Places& places, Expr expr) {
+    for (const Let* let; (let = expr.as<Let>());) expr = let->body;
     if (places.resource != kNoBuilder) consume(places.resource, expr);
     for (std::size_t i = 0; i < places.members.size(); ++i) {
       const auto* structure = expr.as<MakeStruct>();
@@ -220,8 +221,6 @@ class LinearityChecker {
       fields = fmt::format(".${}{}", field->index, fields);
       expr = field->value;
     }
-    const Let* let = nullptr;
-    while ((let = expr.as<Let>())) expr = let->body;
     const auto* ident = expr.as<Ident>();
     return ident ? fmt::format("builder {}{}", ident->symbol.name(), fields) : "the builder";
   }
