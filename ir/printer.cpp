@@ -319,6 +319,9 @@ class Printer {
       todo_.pop_back();
       switch (item.kind) {
         case Item::Kind::kText:
+          if (item.text.starts_with('\n')) {
+            while (text_.ends_with(' ')) text_.pop_back();
+          }
           text_ += item.text;
           break;
         case Item::Kind::kUnbind:
@@ -545,8 +548,9 @@ class Printer {
   }
 
   void write(const For& n, Expr expr, int) {
-    const bool lines =
-        expr.record().num_nodes > kLineNodes || !fits_line(n.function) || !fits_line(n.builder);
+    const auto fits = [](const Iterator& iterator) { return !iterator.data || fits_line(iterator.data); };
+    const bool lines = expr.record().num_nodes > kLineNodes || !fits_line(n.function) ||
+                       !fits_line(n.builder) || !std::ranges::all_of(n.iterators, fits);
     const auto next = [&](std::string_view separator) {
       text(std::string(separator));
       if (lines && (style_ == Style::kReadable || !separator.empty()))

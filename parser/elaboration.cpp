@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
+#include <array>
 
 #include "ir/effects.h"
 #include "ir/error.h"
@@ -94,7 +94,10 @@ class Elaboration {
   }
 
   ir::Expr make_or_report(const Tree* tree, std::span<const ir::Expr> parts) {
-    if (std::ranges::any_of(parts, [](ir::Expr part) { return !part; })) return {};
+    if (std::ranges::any_of(parts, [](ir::Expr part) { return !part; })) {
+      check_vectors(*tree, parts);
+      return {};
+    }
     try {
       const ir::Expr made = make(*tree, parts);
       if (!made || tree->annotations.empty() || tree->form == TreeForm::kChecked) return made;
@@ -104,6 +107,24 @@ class Elaboration {
     } catch (const ir::UserError& error) {
       diagnostics_.add(error);
       return {};
+    }
+  }
+
+  // What is wrong with a function may only follow from what it is called with: that is the error to report.
+  void check_vectors(const Tree& tree, std::span<const ir::Expr> parts) {
+    const auto check = [&](ir::Expr vector, std::string_view verb) {
+      if (!vector || vector.type().as<ir::VecType>()) return;
+      diagnostics_.add(fmt::format("cannot {} {}: a vector is expected", verb, ir::to_string(vector.type())),
+                       vector.span());
+    };
+    if (tree.form == TreeForm::kFor) {
+      std::size_t next = 0;
+      for (const IteratorAst& iterator : tree.iterators) {
+        if (iterator.kind != ir::IteratorKind::kRange) check(parts[next], "iterate over");
+        next += iterator.num_parts;
+      }
+    } else if (tree.form == TreeForm::kCallForm && tree.ast->call_form->keyword == ir::Sort::kKeyword) {
+      check(parts[0], "sort");
     }
   }
 
@@ -196,6 +217,11 @@ class Elaboration {
     if (!may_fail && !is_free && !ir::contains_builder(value.type()) &&
         !value.type().as<ir::FunctionType>()) {
       return add(tree, ir::Let{symbol, value, parts[1]});
+    }
+    if (value.record().num_nodes > ir::Arena::kMaxNodes) {
+      throw ir::UserError(
+          fmt::format("the program has more than {} nodes once macros are expanded", ir::Arena::kMaxNodes),
+          tree.span, ErrorCode::kBudgetExceeded);
     }
     return ir::substitute(parts[1], {{symbol.id(), value}}, arena_);
   }
