@@ -152,25 +152,26 @@ WorkerHeap::~WorkerHeap() {
   context_.remove(*this);
 }
 
+// Only the owner writes the credit, so that it needs no read-modify-write (which would take as long as the
+// rest of an allocation); others read it near the limit.
 bool WorkerHeap::charge(std::int64_t bytes) noexcept {
-  // A read-modify-write, as others may take the credit back near the limit; the cache line stays ours
-  // otherwise.
-  std::int64_t credit = credit_.load(std::memory_order_relaxed);
-  while (credit >= bytes) {
-    if (credit_.compare_exchange_weak(credit, credit - bytes, std::memory_order_relaxed)) return true;
-  }
-  return context_.take_credit(*this, bytes);
+  const std::int64_t credit = credit_.load(std::memory_order_relaxed);
+  if (credit < bytes || context_.is_exact_.load(std::memory_order_relaxed))
+    return context_.take_credit(*this, bytes);
+  credit_.store(credit - bytes, std::memory_order_relaxed);
+  return true;
 }
 
 void WorkerHeap::refund(std::int64_t bytes) noexcept {
-  const std::int64_t most = 2 * context_.credit_batch_;
-  std::int64_t credit = credit_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-  while (credit > most) {
-    if (credit_.compare_exchange_weak(credit, most / 2, std::memory_order_relaxed)) {
-      context_.return_credit(credit - most / 2);
-      return;
-    }
+  const std::int64_t credit = credit_.load(std::memory_order_relaxed) + bytes;
+  std::int64_t kept = credit;
+  if (context_.is_exact_.load(std::memory_order_relaxed)) {
+    kept = 0;
+  } else if (credit > 2 * context_.credit_batch_) {
+    kept = context_.credit_batch_;
   }
+  credit_.store(kept, std::memory_order_relaxed);
+  if (kept != credit) context_.return_credit(credit - kept);
 }
 
 Block* WorkerHeap::allocate(std::int64_t bytes, bool* zeroed) noexcept {
@@ -280,10 +281,11 @@ bool Context::is_nearly_full() const noexcept {
   return charged_.load(std::memory_order_relaxed) > limit_ - limit_ / 8;
 }
 
-bool Context::try_charge(std::int64_t bytes) noexcept {
+// Charges bytes if they fit, `unused` ones of what is charged being free.
+bool Context::try_charge(std::int64_t bytes, std::int64_t unused) noexcept {
   std::int64_t charged = charged_.load(std::memory_order_relaxed);
   do {
-    if (bytes > limit_ - charged) return false;
+    if (bytes > limit_ - charged + unused) return false;
   } while (!charged_.compare_exchange_weak(charged, charged + bytes, std::memory_order_relaxed));
   charged += bytes;
   std::int64_t peak = peak_bytes_.load(std::memory_order_relaxed);
@@ -294,16 +296,30 @@ bool Context::try_charge(std::int64_t bytes) noexcept {
 
 bool Context::take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept {
   if (fail_at_ > 0 && num_allocations_.fetch_add(1, std::memory_order_relaxed) + 1 == fail_at_) return false;
-  if (bytes < credit_batch_ && try_charge(bytes + credit_batch_)) {
-    heap.credit_.fetch_add(credit_batch_, std::memory_order_relaxed);
-    return true;
+  const std::int64_t credit = heap.credit_.load(std::memory_order_relaxed);
+  if (!is_exact_.load(std::memory_order_relaxed)) {
+    if (bytes < credit_batch_ && try_charge(bytes + credit_batch_)) {
+      heap.credit_.store(credit + credit_batch_, std::memory_order_relaxed);
+      return true;
+    }
+    if (try_charge(bytes)) return true;
   }
-  if (try_charge(bytes)) return true;
-  // Refuse only what truly does not fit: take the credits of all workers back first.
+  // Near the limit no credit is given or used, and what others still hold counts as free, so that only what
+  // truly does not fit is refused.
   const std::lock_guard lock(mutex_);
-  for (WorkerHeap* other = heaps_; other; other = other->next_)
-    return_credit(other->credit_.exchange(0, std::memory_order_relaxed));
-  return try_charge(bytes);
+  is_exact_.store(true, std::memory_order_relaxed);
+  heap.credit_.store(0, std::memory_order_relaxed);
+  return_credit(credit);
+  std::int64_t unused = 0;
+  std::int64_t num_heaps = 0;
+  for (const WorkerHeap* other = heaps_; other; other = other->next_) {
+    unused += other->credit_.load(std::memory_order_relaxed);
+    ++num_heaps;
+  }
+  if (!try_charge(bytes, unused)) return false;
+  const std::int64_t left = limit_ - charged_.load(std::memory_order_relaxed);
+  if (left > limit_ / 8 + 4 * num_heaps * credit_batch_) is_exact_.store(false, std::memory_order_relaxed);
+  return true;
 }
 
 Block* Context::allocate_large(int size_class, bool* zeroed) noexcept {
@@ -462,7 +478,7 @@ void Context::add(WorkerHeap& heap) noexcept {
 void Context::remove(WorkerHeap& heap) noexcept {
   take_back_all(heap);
   const std::lock_guard lock(mutex_);
-  return_credit(heap.credit_.exchange(0, std::memory_order_relaxed));
+  return_credit(heap.credit_.load(std::memory_order_relaxed));
   (heap.previous_ ? heap.previous_->next_ : heaps_) = heap.next_;
   if (heap.next_) heap.next_->previous_ = heap.previous_;
 }

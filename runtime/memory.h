@@ -75,7 +75,7 @@ struct ContextOptions {
 };
 
 /// One worker's small free blocks, and its credit: bytes taken from the context's limit in advance, so that
-/// allocating touches nothing shared. Used by one thread at a time; only the credit is taken back by others.
+/// allocating writes nothing shared. Used by one thread at a time.
 class WorkerHeap {
  public:
   explicit WorkerHeap(Context& context);
@@ -122,9 +122,10 @@ class RunContext;
 ///
 /// Threads  safe from all threads
 /// Memory   counts the requested bytes of blocks in use, exactly when idle; refuses exactly what would pass
-///          the limit. Freed memory is cached up to a bound, large blocks never so that they and the used
-///          bytes together pass the limit. Blocks of 2 MiB and more are mapped with advice for huge pages,
-///          their bases staggered by some cache lines.
+///          the limit (but for what other workers allocate in the same moment, at most their credit of
+///          64 KiB). Freed memory is cached up to a bound, large blocks never so that they and the used bytes
+///          together pass the limit. Blocks of 2 MiB and more are mapped with advice for huge pages, their
+///          bases staggered by some cache lines.
 /// Life     must outlive its runs, and the values that they return.
 class Context {
  public:
@@ -157,7 +158,7 @@ class Context {
 
   bool take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept;
   void return_credit(std::int64_t bytes) noexcept { charged_.fetch_sub(bytes, std::memory_order_relaxed); }
-  bool try_charge(std::int64_t bytes) noexcept;
+  bool try_charge(std::int64_t bytes, std::int64_t unused = 0) noexcept;
   Block* allocate_large(int size_class, bool* zeroed) noexcept;
   void free_large(Block* block) noexcept;
   void evict(std::int64_t most_bytes) noexcept;
@@ -178,6 +179,7 @@ class Context {
   alignas(64) std::atomic<std::int64_t> charged_{0};  // used bytes and all credits
   std::atomic<std::int64_t> peak_bytes_{0};
   std::atomic<std::int64_t> cached_bytes_{0};
+  std::atomic<bool> is_exact_{false};  // near the limit: credits are not used
   std::atomic<std::uint32_t> next_stagger_{0};
   std::atomic<std::int64_t> slab_bytes_{0};
 

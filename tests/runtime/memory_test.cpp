@@ -99,6 +99,25 @@ TEST(Memory, IdleWorkersCreditsDoNotCauseRefusals) {
   EXPECT_EQ(context.bytes_in_use(), 0);
 }
 
+TEST(Memory, TheLimitHoldsAgainAfterItWasReached) {
+  Context context({.memory_limit = 10'000'000});
+  WorkerHeap first(context);
+  WorkerHeap second(context);
+  for (int round = 0; round < 3; ++round) {
+    BlockLink blocks;
+    begin_list(blocks);
+    std::int64_t bytes = 0;
+    while (Block* block = (bytes % 2 ? first : second).allocate(1001)) {
+      link_last(blocks, block);
+      bytes += 1001;
+    }
+    EXPECT_EQ(bytes, 10'000'000 / 1001 * 1001);
+    EXPECT_EQ(context.bytes_in_use(), bytes);
+    (round % 2 ? first : second).free_all(blocks);
+    EXPECT_EQ(context.bytes_in_use(), 0);
+  }
+}
+
 TEST(Memory, WorkersInManyThreads) {
   Context context;
   std::vector<std::thread> threads;
