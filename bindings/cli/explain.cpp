@@ -36,6 +36,17 @@ void print_after(const LoadedProgram& loaded, passes::PipelineOptions options, c
   fmt::print("{}\n", ir::print(first));
 }
 
+void print_code(const LoadedProgram& loaded, codegen::CompileOptions options, std::string_view stage) {
+  std::string text;
+  options.dump = [&](const codegen::Dump& dump) {
+    if (dump.stage == stage) text = dump.text;
+  };
+  if (codegen::Program::compile(loaded.program, options)->interpreted()) {
+    throw UsageError("the program is interpreted: there is no code");
+  }
+  fmt::print("{}\n", text);
+}
+
 Status analyze(const ExplainCommand& command, const LoadedProgram& loaded,
                const bindings::Settings& settings) {
   const Execution execution = execute(loaded.program, read_arguments(command.run), settings);
@@ -75,7 +86,7 @@ Status explain(const ExplainCommand& command) {
     } else if (command.emit == "dot") {
       fmt::print("{}", to_dot(optimise(loaded, pipeline)));
     } else {
-      fmt::print("{}\n", codegen::emit_text(loaded.program, settings.compile, command.emit));
+      print_code(loaded, settings.compile, command.emit == "llvm" ? "llvmopt" : "assembly");
     }
     return kOk;
   });
