@@ -515,8 +515,11 @@ class Expansion {
     if (const MacroAst* macro = find_macro(callee.ast->text)) return expand_macro(*macro, place, annotations);
     const NamedFunction* named = find_function(callee.ast->text);
     if (!named) {
-      parts_of(place);  // the name is reported by the parser; the arguments may be wrong too
-      return wrong(place);
+      // The name is reported by the parser; its arguments may be wrong too.
+      const std::span<Ast* const> arguments = place.ast->parts.subspan(1);
+      std::vector<Tree*> parts;
+      for (const Ast* argument : arguments) parts.push_back(expand({argument, place.frame}, {}));
+      return make(TreeForm::kWrong, place, {}, types_.wrong(), parts);
     }
     const std::size_t arity = named->is_unary ? 1 : 2;
     if (place.ast->parts.size() != arity + 1) return wrong_arity(place, named->name, arity);

@@ -40,7 +40,7 @@ constexpr Rejected kLexical[] = {
     {"1.5l", "1:4: l is no suffix of a float"},
     {"1e999", "1:1: the number is too large for f64"},
     {"1e39f", "1:1: the number is too large for f32"},
-    {"1..2", "1:2: expected the end of the program, found '.'"},
+    {"1..2", "1:3: expected a field, $ and digits, found '.2'"},
     {"1.x", "1:3: expected a field, $ and digits, found 'x'"},
     {"\"abc", "1:1: the string has no closing quote"},
     {"\"a\\q\"", "1:3: unknown escape in a string: expected one of \\n \\t \\r \\0 \\\" \\\\ \\xHH"},
