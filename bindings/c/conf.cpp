@@ -258,12 +258,4 @@ Settings parse_conf(const Conf& conf) {
   return settings;
 }
 
-std::vector<ConfKey> conf_keys() {
-  std::vector<ConfKey> keys;
-  for (const Key& key : kKeys) {
-    if (key.life == Life::kActive) keys.push_back({key.name, key.accepts});
-  }
-  return keys;
-}
-
 }  // namespace weld::bindings

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "codegen/engine.h"
@@ -27,12 +26,5 @@ struct Settings {
 /// (ConfigurationError), with one diagnostic for each bad key or value, which names the key and what it
 /// accepts.
 Settings parse_conf(const Conf& conf);
-
-/// The keys that have a meaning, with what they accept, in alphabetical order.
-struct ConfKey {
-  std::string_view name;
-  std::string_view accepts;
-};
-std::vector<ConfKey> conf_keys();
 
 }  // namespace weld::bindings

@@ -282,7 +282,7 @@ struct Codec<S> : detail::CopyCodec<S> {
   static std::string name() { return Fields::name(); }
 };
 
-/// Keys and values for compilers and contexts; see the list of keys in the manual.
+/// Keys and values for modules and contexts, e.g. `weld.threads`. They are checked where the conf is used.
 class Conf {
  public:
   Conf() : handle_(detail::own(weld_conf_new(), weld_conf_free)) {}

@@ -165,6 +165,16 @@ TEST_F(Tool, ReportsFailedRuns) {
             3);
 }
 
+TEST_F(Tool, StopsAtAnInterrupt) {
+  const std::string command = "timeout --preserve-status -s INT 0.3 " + quoted(WELD_TOOL) +
+                              " run -e '|n: i64| iterate(n, |s| {s + 1L, s >= 0L})' --arg 0 2>" +
+                              quoted(folder_ / "errors");
+  const int status = std::system(command.c_str());
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 3);
+  EXPECT_THAT(read(folder_ / "errors"), HasSubstr("error[Cancelled]"));
+}
+
 TEST_F(Tool, ReportsWrongUse) {
   EXPECT_EQ(weld({}).status, 2);
   EXPECT_EQ(weld({"walk"}).status, 2);
