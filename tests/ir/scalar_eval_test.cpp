@@ -382,5 +382,53 @@ TEST(MathFunctions, GiveTheSameBitsAtEveryWidth) {
   }
 }
 
+// Applies a form of two arguments to pairs of inputs, a vector of them at a time.
+#define WELD_MAP_PAIRS(name, attributes)                                                                     \
+  template <class Vector, class T>                                                                           \
+  attributes void name(const std::string& symbol, T (*scalar)(T, T), const std::vector<T>& inputs) {         \
+    const auto function = reinterpret_cast<Vector (*)(Vector, Vector)>(dlsym(RTLD_DEFAULT, symbol.c_str())); \
+    constexpr std::size_t lanes = sizeof(Vector) / sizeof(T);                                                \
+    for (std::size_t i = 0; i + 2 * lanes <= inputs.size(); i += lanes) {                                    \
+      Vector left, right;                                                                                    \
+      T outputs[lanes];                                                                                      \
+      std::memcpy(&left, &inputs[i], sizeof left);                                                           \
+      std::memcpy(&right, &inputs[inputs.size() - lanes - i], sizeof right);                                 \
+      left = function(left, right);                                                                          \
+      std::memcpy(outputs, &left, sizeof left);                                                              \
+      for (std::size_t lane = 0; lane < lanes; ++lane) {                                                     \
+        const T l = inputs[i + lane];                                                                        \
+        const T r = inputs[inputs.size() - lanes - i + lane];                                                \
+        ASSERT_TRUE(same_bits(of(outputs[lane]), of(scalar(l, r)))) << symbol << ' ' << l << ' ' << r;       \
+      }                                                                                                      \
+    }                                                                                                        \
+  }
+WELD_MAP_PAIRS(pairs_128, )
+WELD_MAP_PAIRS(pairs_256, __attribute__((target("avx2"))))
+WELD_MAP_PAIRS(pairs_512, __attribute__((target("avx512f"))))
+#undef WELD_MAP_PAIRS
+
+TEST(MathFunctions, OfTwoArgumentsGiveTheSameBitsAtEveryWidth) {
+  const auto f64 = interesting_inputs<double>();
+  const auto f32 = interesting_inputs<float>();
+  for (BinaryOp op : {BinaryOp::kPow, BinaryOp::kAtan2, BinaryOp::kHypot}) {
+    const MathFunction& function = *math_function(op);
+    for (MathFamily family : {MathFamily::kNoFma, MathFamily::kFma}) {
+      if (family == MathFamily::kFma && host_math_family() != MathFamily::kFma) continue;
+      const auto index = static_cast<std::size_t>(family);
+      const auto name = [&](ScalarKind kind, std::uint32_t lanes) {
+        return function.symbol(kind, lanes, family);
+      };
+      pairs_128<__m128d>(name(ScalarKind::kF64, 2), function.binary_f64[index], f64);
+      pairs_128<__m128>(name(ScalarKind::kF32, 4), function.binary_f32[index], f32);
+      if (!__builtin_cpu_supports("avx2")) continue;
+      pairs_256<__m256d>(name(ScalarKind::kF64, 4), function.binary_f64[index], f64);
+      pairs_256<__m256>(name(ScalarKind::kF32, 8), function.binary_f32[index], f32);
+      if (!__builtin_cpu_supports("avx512f")) continue;
+      pairs_512<__m512d>(name(ScalarKind::kF64, 8), function.binary_f64[index], f64);
+      pairs_512<__m512>(name(ScalarKind::kF32, 16), function.binary_f32[index], f32);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weld::ir
