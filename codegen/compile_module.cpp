@@ -17,6 +17,19 @@
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/IPO/GlobalDCE.h>
+#include <llvm/Transforms/IPO/Inliner.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/GVN.h>
+#include <llvm/Transforms/Scalar/IndVarSimplify.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/LoopRotation.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <llvm/TargetParser/SubtargetFeature.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 
@@ -117,6 +130,43 @@ void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
   }
 }
 
+// Our own passes have done the heavy lifting: this inlines, cleans up, moves invariants out of loops, and vectorises what is
+// still scalar. Chosen by measurement: LLVM's own -O2 pipeline takes three times as long for code that is as fast.
+void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, bool vectorize) {
+  llvm::FunctionPassManager early;
+  early.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+  early.addPass(llvm::EarlyCSEPass());
+  early.addPass(llvm::SimplifyCFGPass());
+  passes.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(early)));
+
+  llvm::CGSCCPassManager inlining;
+  inlining.addPass(llvm::InlinerPass());
+  passes.addPass(llvm::createModuleToPostOrderCGSCCPassAdaptor(std::move(inlining)));
+  passes.addPass(llvm::GlobalDCEPass());
+
+  llvm::FunctionPassManager late;
+  late.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+  late.addPass(llvm::EarlyCSEPass(true));
+  late.addPass(llvm::InstCombinePass());
+  late.addPass(llvm::SimplifyCFGPass());
+  llvm::LoopPassManager loops;
+  loops.addPass(llvm::LoopRotatePass());
+  loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
+  loops.addPass(llvm::SimpleLoopUnswitchPass());
+  loops.addPass(llvm::IndVarSimplifyPass());
+  late.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), true));
+  late.addPass(llvm::GVNPass());
+  if (vectorize) {
+    late.addPass(llvm::LoopVectorizePass());
+    late.addPass(llvm::InstCombinePass());
+    // Lanes of sums, which are now whole vectors, move from memory to registers.
+    late.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
+  }
+  late.addPass(llvm::SimplifyCFGPass(llvm::SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true)));
+  late.addPass(llvm::EarlyCSEPass());
+  passes.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(late)));
+}
+
 void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, const ModuleOptions& options) {
   llvm::PassInstrumentationCallbacks callbacks;
   if (options.deadline != Clock::time_point::max()) {
@@ -141,11 +191,8 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, con
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, call_graph, modules);
-  const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
-                                            llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  const llvm::OptimizationLevel chosen = levels[std::clamp(level, 0, 3)];
-  llvm::ModulePassManager passes = level == 0 ? builder.buildO0DefaultPipeline(chosen)
-                                              : builder.buildPerModuleDefaultPipeline(chosen);
+  llvm::ModulePassManager passes;
+  if (level > 0) add_passes(passes, builder, vectorize);
   passes.run(module, modules);
 }
 

@@ -282,7 +282,21 @@ void Emitter::when(llvm::Value* condition, const std::function<void()>& body) {
   ir.SetInsertPoint(joined);
 }
 
-void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Value*)>& body) {
+namespace {
+
+llvm::MDNode* no_vectorization(llvm::LLVMContext& context) {
+  const auto flag = [&](const char* name) {
+    return llvm::MDNode::get(context, {llvm::MDString::get(context, name),
+                                       llvm::ConstantAsMetadata::get(llvm::ConstantInt::getFalse(context))});
+  };
+  llvm::MDNode* loop = llvm::MDNode::getDistinct(context, {nullptr, flag("llvm.loop.vectorize.enable")});
+  loop->replaceOperandWith(0, loop);
+  return loop;
+}
+
+}  // namespace
+
+void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Value*)>& body, LoopLength length) {
   llvm::BasicBlock* before = ir.GetInsertBlock();
   llvm::BasicBlock* header = block("loop");
   llvm::BasicBlock* inside = block("inside");
@@ -295,7 +309,8 @@ void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Valu
   ir.SetInsertPoint(inside);
   body(index);
   index->addIncoming(ir.CreateNSWAdd(index, i64(1)), ir.GetInsertBlock());
-  ir.CreateBr(header);
+  llvm::BranchInst* back = ir.CreateBr(header);
+  if (length == LoopLength::kShort) back->setMetadata(llvm::LLVMContext::MD_loop, no_vectorization(module.context()));
   ir.SetInsertPoint(after);
 }
 

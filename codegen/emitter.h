@@ -43,6 +43,8 @@ enum class Ordering : std::uint8_t {
 /// Keeps foreign functions apart from ours.
 inline constexpr std::string_view kForeignPrefix = "foreign.";
 
+enum class LoopLength : std::uint8_t { kShort, kLong };
+
 /// A C function that the program calls, and where.
 struct ForeignSymbol {
   std::string name;
@@ -181,8 +183,9 @@ class Emitter {
   Value branch(llvm::Value* condition, const std::function<Value()>& on_true, const std::function<Value()>& on_false);
   /// Writes `body` where the condition holds.
   void when(llvm::Value* condition, const std::function<void()>& body);
-  /// Counts from 0 to `count`, `count` excluded.
-  void count_loop(llvm::Value* count, const std::function<void(llvm::Value* index)>& body);
+  /// Counts from 0 to `count`, `count` excluded. Loops that are seldom long are not worth LLVM's time to vectorise them.
+  void count_loop(llvm::Value* count, const std::function<void(llvm::Value* index)>& body,
+                  LoopLength length = LoopLength::kShort);
   /// Code between these two sees a run-time scope of its own (runtime/abi.h), freed on all ways out.
   llvm::Value* open_scope();
   void close_scope(llvm::Value* scope);

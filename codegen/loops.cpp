@@ -405,14 +405,20 @@ class LoopEmitter {
     llvm::Value* size = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, body.i64(plan_.block_iterations));
     reserve_for_block(body, state, size);
     start_lanes(body, state);
+    const auto iterate = [&](llvm::Value* index_in_block, llvm::Value* lane) {
+      if (scope) clear_scope(body, scope);
+      write_iteration(body, captures, state, ir.CreateNSWAdd(block_begin, index_in_block), lane);
+    };
+    llvm::Value* rounds_end = goes_in_rounds() ? write_rounds(body, size, iterate) : body.i64(0);
     llvm::Value* lane_mask = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0),
                                              body.i64(ir::kLanes - 1));
-    body.count_loop(size, [&](llvm::Value* index_in_block) {
-      if (scope) clear_scope(body, scope);
-      llvm::Value* index = ir.CreateNSWAdd(block_begin, index_in_block);
-      llvm::Value* lane = ir.CreateAnd(index_in_block, lane_mask);
-      write_iteration(body, captures, state, index, lane);
-    });
+    body.count_loop(
+        ir.CreateSub(size, rounds_end),
+        [&](llvm::Value* index) {
+          llvm::Value* index_in_block = ir.CreateNSWAdd(rounds_end, index);
+          iterate(index_in_block, ir.CreateAnd(index_in_block, lane_mask));
+        },
+        goes_in_rounds() ? LoopLength::kShort : LoopLength::kLong);
     store_totals(body, captures, state, block_begin);
     ir.CreateStore(ir.CreateAdd(block_begin, size), block_slot);
     ir.CreateBr(next_block);
@@ -420,6 +426,30 @@ class LoopEmitter {
     ir.SetInsertPoint(done);
     if (scope) body.close_scope(scope);
     store_state(body, state, partial);
+  }
+
+  // Sums in lanes vectorise when the loop over the lanes is the inner one: lane by lane, it is a plain loop over arrays.
+  // The body is then written twice, so it must be small.
+  bool goes_in_rounds() const {
+    constexpr std::uint32_t kMaxNodes = 300;
+    const ir::Expr body = lambda_.body;
+    return !totals_.empty() && !ir::any(body.effects() & ir::Effects::kLoops) && body.record().num_nodes <= kMaxNodes;
+  }
+
+  // Rounds of one iteration for each lane, as many as fit in the block; none in one that adds in order. Returns the number
+  // of iterations done.
+  static llvm::Value* write_rounds(Emitter& body, llvm::Value* size,
+                                   const std::function<void(llvm::Value*, llvm::Value*)>& iterate) {
+    auto& ir = body.ir;
+    llvm::Value* whole = ir.CreateAnd(size, body.i64(-ir::kLanes));
+    llvm::Value* end = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0), whole);
+    body.count_loop(ir.CreateUDiv(end, body.i64(ir::kLanes)), [&](llvm::Value* round) {
+      llvm::Value* first = ir.CreateMul(round, body.i64(ir::kLanes), "", true, true);
+      body.count_loop(
+          body.i64(ir::kLanes), [&](llvm::Value* lane) { iterate(ir.CreateNSWAdd(first, lane), lane); },
+          LoopLength::kLong);
+    });
+    return end;
   }
 
   void clear_scope(Emitter& body, llvm::Value* scope) {

@@ -37,7 +37,7 @@ class VecMergerOps final : public BuilderOps {
     const Value identity = emitter.identity(merger_type(outer.type).op, element);
     emitter.count_loop(length, [&](llvm::Value* index) {
       emitter.store(identity, emitter.element_address(data, index, bytes));
-    });
+    }, LoopLength::kLong);
     return {outer.type, {data, length}};
   }
 
@@ -49,7 +49,7 @@ class VecMergerOps final : public BuilderOps {
         llvm::Value* address = emitter.element_address(held.leaves[0], index, bytes);
         const Value added = emitter.load(element, emitter.element_address(partial.leaves[0], index, bytes));
         emitter.store(emitter.merge_values(merger_type(into.type).op, emitter.load(element, address), added), address);
-      });
+      }, LoopLength::kLong);
       return held;
     });
   }
