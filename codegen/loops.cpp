@@ -65,10 +65,10 @@ class LoopEmitter {
 
   void evaluate_iterators() {
     for (const ir::Iterator& it : node_.iterators) {
-      EvaluatedIterator evaluated{.kind = it.kind, .strided = static_cast<bool>(it.start), .span = loop_.span()};
+      const ir::Span span = it.data ? it.data.span() : it.start.span();
+      EvaluatedIterator evaluated{.kind = it.kind, .strided = static_cast<bool>(it.start), .span = span};
       if (it.data) {
         evaluated.element = it.data.type().as<ir::VecType>()->element;
-        evaluated.span = it.data.span();
         evaluated.values.push_back(emitter_.emit(it.data));
       }
       llvm::Value* end = nullptr;
