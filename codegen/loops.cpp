@@ -600,7 +600,7 @@ class LoopEmitter {
 
   Value run() {
     const bool forks = plan_.may_fork && emitter_.loop_depth() < 2;
-    if (plan_.keyed_order) return run_in_ranges(forks);
+    if (plan_.keyed_order) return run_in_ranges();
     if (!forks) return run_directly();
     llvm::Value* may_fork = emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
     llvm::Value* worth_it = ir_.CreateICmpSGT(count_, emitter_.i64(plan_.block_iterations));
@@ -626,15 +626,19 @@ class LoopEmitter {
   }
 
   Value run_in_morsels() {
-    emitter_.propagate(
-        emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_}));
+    llvm::Value* may_fork_field = emitter_.offset(emitter_.worker, offsetof(runtime::Worker, may_fork));
+    llvm::Value* may_fork = ir_.CreateLoad(ir_.getInt8Ty(), may_fork_field);
+    if (!plan_.may_fork) ir_.CreateStore(ir_.getInt8(0), may_fork_field);  // the ranges stay, one after the other
+    llvm::Value* code = emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_});
+    if (!plan_.may_fork) ir_.CreateStore(may_fork, may_fork_field);
+    emitter_.propagate(code);
     return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
   }
 
   // Keyed sums that depend on order: one range, or the ranges of ir/reduction_order.h, whatever the threads.
-  Value run_in_ranges(bool forks) {
+  Value run_in_ranges() {
     const ir::RangeRule rule = ir::range_rule(loop_);
-    if (rule.max_ranges == 1 || !forks) return run_one_range();
+    if (!rule.depends_on_data) return rule.max_ranges == 1 ? run_one_range() : run_in_morsels();
     llvm::Value* one_range = ir_.CreateICmpSLE(count_, emitter_.i64(ir::kDistinctKeysIterations));
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.keyed_order || !builder.type.as<ir::VecMergerType>()) continue;
@@ -780,14 +784,16 @@ class LoopEmitter {
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
     const std::int64_t block = plan_.block_iterations;
     const std::int64_t morsel = block < ir::kBlockIterations ? block : std::max(block, kMorselIterations);
-    static_assert(sizeof(runtime::LoopDescriptor) == 56 && offsetof(runtime::LoopDescriptor, flags) == 48);
+    static_assert(sizeof(runtime::LoopDescriptor) == 56 && offsetof(runtime::LoopDescriptor, flags) == 48 &&
+                  offsetof(runtime::LoopDescriptor, max_ranges) == 52);
     llvm::Constant* fields[] = {body_,
                                 init(),
                                 combine(),
                                 emitter_.i64(partial_bytes()),
                                 emitter_.i64(block),
                                 emitter_.i64(morsel),
-                                emitter_.i32(flags)};
+                                emitter_.i32(flags),
+                                emitter_.i32(static_cast<std::uint32_t>(ir::range_rule(loop_).max_ranges))};
     llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
     return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
                                     llvm::GlobalValue::InternalLinkage, constant, "loop_descriptor");

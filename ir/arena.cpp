@@ -57,6 +57,17 @@ std::uint32_t depth_of(const T&) {
   return 0;
 }
 
+std::uint32_t parts_of(const Type& type) { return type.record().num_parts; }
+std::uint32_t parts_of(const std::span<const Type>& types) {
+  std::uint64_t parts = 0;
+  for (Type type : types) parts += type.record().num_parts;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(parts, kMaxTypeParts));
+}
+template <class T>
+std::uint32_t parts_of(const T&) {
+  return 0;
+}
+
 void require(bool holds, std::string message) {
   if (!holds) throw UserError(std::move(message), {});
 }
@@ -227,6 +238,15 @@ Type Arena::add_type(const TypeNode& node) {
   if (record.depth > kMaxTypeDepth) {
     throw UserError(fmt::format("types are nested more than {} deep", kMaxTypeDepth), {},
                     ErrorCode::kBudgetExceeded);
+  }
+  std::visit(
+      [&](const auto& type) {
+        std::apply([&](const auto&... field) { ((record.num_parts += parts_of(field)), ...); },
+                   std::remove_cvref_t<decltype(type)>::fields(type));
+      },
+      node);
+  if (record.num_parts > kMaxTypeParts) {
+    throw UserError(fmt::format("the type has more than {} parts", kMaxTypeParts), {}, ErrorCode::kBudgetExceeded);
   }
   std::visit(WellFormed{}, node);
   record.hash = type_hash(node);

@@ -345,7 +345,7 @@ LoopOrder::LoopOrder(Expr loop, std::int64_t num_iterations, const Value& builde
     any_ranged = any_ranged || state->is_ranged();
     long_vector = long_vector || (state->is_ranged() && state->exceeds_vector_length());
   }
-  const bool one = rule.depends_on_data && long_vector;
+  const bool one = rule.depends_on_data && (long_vector || num_iterations <= kDistinctKeysIterations);
   ranges_ = cut_ranges(num_iterations, position_.block_iterations, one ? 1 : rule.max_ranges);
   undecided_ = any_ranged && rule.depends_on_data && !one;
   if (any_ranged && !undecided_) {
@@ -365,7 +365,6 @@ void LoopOrder::begin_iteration(std::int64_t iteration) {
 }
 
 void LoopOrder::end() {
-  if (undecided_) choose_ranges();
   for (const auto& state : builders_) state->end_loop();
 }
 

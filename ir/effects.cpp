@@ -36,6 +36,10 @@ Effects own_effects(const Node& node, Annotations annotations) {
     return kAllocates | kLoops;
   }
   if (std::get_if<MakeVector>(&node)) return kAllocates;
+  // What the function does is known where it is bound: here, anything.
+  if (const auto* apply = std::get_if<Apply>(&node); apply && !apply->function.is<Lambda>()) {
+    return kMayFail | Effects::kMayDiverge | kAllocates | Effects::kForeign | kLoops | Effects::kMerges;
+  }
   if (std::get_if<ForeignCall>(&node)) {
     return annotated_bool(annotations, "pure").value_or(false) ? kNone : Effects::kForeign;
   }

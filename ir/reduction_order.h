@@ -145,15 +145,15 @@ T combine_pairwise(T* totals, std::int64_t count, T identity, Add&& add) {
 /// for all builders of the loop:
 /// - `ranges:n` on the loop, 1 ≤ n ≤ kMaxRanges: at most n;
 /// - one, if the body calls a foreign function without `pure:true`;
+/// - one, if the loop has at most kDistinctKeysIterations iterations: they would be counted in vain;
 /// - one, if a vecmerger that depends on order is longer than kMaxVectorLengthForRanges;
 /// - one, if more than kMaxDistinctKeysForRanges distinct keys were merged into a dictmerger that depends on
-/// order
-///   by the first kDistinctKeysIterations iterations (by all, where they are fewer). Keys that the builder
-///   held before the loop count only when merged;
+///   order by the first kDistinctKeysIterations iterations. Keys that the builder held before the loop count
+///   only when merged;
 /// - else at most kMaxRanges.
 struct RangeRule {
   std::int64_t max_ranges = kMaxRanges;
-  bool depends_on_data = true;  ///< false: the last two questions above are not asked
+  bool depends_on_data = true;  ///< false: the last three questions above are not asked
 };
 RangeRule range_rule(Expr loop);
 

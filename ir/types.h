@@ -101,12 +101,15 @@ using TypeNode = std::variant<ScalarType, VecType, SimdType, DictType, StructTyp
 struct TypeRecord {
   TypeNode node;
   std::uint64_t hash = 0;
-  std::uint32_t depth = 1;  ///< nesting, at most kMaxTypeDepth
+  std::uint32_t depth = 1;      ///< nesting, at most kMaxTypeDepth
+  std::uint32_t num_parts = 1;  ///< as a tree, shared parts counted each time, at most kMaxTypeParts
   Annotations annotations;
 };
 
 /// Deeper types are rejected with BudgetExceeded: code over types may recurse.
 inline constexpr std::uint32_t kMaxTypeDepth = 256;
+/// Larger types are rejected likewise: code over types may visit shared parts each time.
+inline constexpr std::uint32_t kMaxTypeParts = 10'000;
 
 template <class T>
 const T* Type::as() const {

@@ -105,10 +105,11 @@ struct LoopDescriptor {
   std::int64_t block_iterations;   ///< reduction_order.h
   std::int64_t morsel_iterations;  ///< wanted iterations of a morsel; rounded up to whole blocks
   std::uint32_t flags;             ///< LoopFlags
+  std::uint32_t max_ranges = 64;   ///< with kLoopRanges: at most so many partials, at least 1
 };
 
 enum LoopFlags : std::uint32_t {
-  kLoopRanges = 1,  ///< at most 64 partials, the ranges of reduction_order.h
+  kLoopRanges = 1,  ///< the partials are the ranges of reduction_order.h
   kLoopKeepsMemory =
       2,  ///< merged values hold pointers: memory made by a morsel lives as long as the loop's builder
   kLoopAllocates = 4,  ///< the body allocates: give each morsel a scope of its own
