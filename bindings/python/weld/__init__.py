@@ -41,6 +41,7 @@ __all__ = ["Context", "ErrorCode", "Program", "WeldError", "compile", "load_libr
 
 _CONTEXT_KEYS = ("weld.memory.limit", "weld.threads", "weld.deadline.ms")
 _contexts = weakref.WeakValueDictionary()
+_default_context = None  # the one without limits of its own lives on
 _contexts_lock = threading.Lock()
 
 
@@ -102,6 +103,7 @@ def _setting(value):
 def _context_for(settings):
     from weld import _native
 
+    global _default_context
     wanted = {key: settings[key] for key in _CONTEXT_KEYS if key in settings}
     name = tuple(wanted.items())
     with _contexts_lock:
@@ -109,7 +111,7 @@ def _context_for(settings):
         if found is None:
             found = _contexts[name] = _native.Context(wanted)
             if not wanted:
-                _native.default_context = found  # lives as long as the module
+                _default_context = found
         return found
 
 
