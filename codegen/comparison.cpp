@@ -2,8 +2,8 @@
 
 #include "codegen/emitter.h"
 
-// Order, equality and hashing of values of any type. Scalars are compared in place; structs member by member; vectors
-// in a function per type.
+// Order, equality and hashing of values of any type. Scalars are compared in place; structs member by member;
+// vectors in a function per type.
 
 namespace weld::codegen {
 namespace {
@@ -15,7 +15,6 @@ constexpr std::int32_t kLess = -1;
 constexpr std::int32_t kEqual = 0;
 constexpr std::int32_t kGreater = 1;
 constexpr std::int32_t kUnordered = 2;  // the first elements that differ hold a NaN
-
 
 bool is_plain_integer(ir::Type type) {
   const auto* scalar = type.as<ir::ScalarType>();
@@ -62,7 +61,8 @@ llvm::Value* order_members(Emitter& emitter, const Value& left, const Value& rig
 }
 
 // i32 order(ptr, i64, ptr, i64).
-void write_vector_order(ModuleEmitter& module, llvm::Function* function, ir::Type element, Ordering ordering) {
+void write_vector_order(ModuleEmitter& module, llvm::Function* function, ir::Type element,
+                        Ordering ordering) {
   Emitter emitter(module, function);
   auto& ir = emitter.ir;
   llvm::Value* left_length = function->getArg(1);
@@ -93,9 +93,8 @@ llvm::Value* order_vectors(Emitter& emitter, const Value& left, const Value& rig
   if (ir::is_scalar(element, ScalarKind::kU8)) return emitter.call("weld_bc_compare_u8", arguments);
   llvm::Function* function = emitter.module.shared_function(
       "order", left.type, static_cast<int>(ordering),
-      {ir.getPtrTy(), ir.getInt64Ty(), ir.getPtrTy(), ir.getInt64Ty()}, ir.getInt32Ty(), [&](llvm::Function* made) {
-        write_vector_order(emitter.module, made, element, ordering);
-      });
+      {ir.getPtrTy(), ir.getInt64Ty(), ir.getPtrTy(), ir.getInt64Ty()}, ir.getInt32Ty(),
+      [&](llvm::Function* made) { write_vector_order(emitter.module, made, element, ordering); });
   return emitter.call(function, arguments);
 }
 
@@ -153,7 +152,8 @@ void write_vector_hash(ModuleEmitter& module, llvm::Function* function, ir::Type
   llvm::AllocaInst* state = emitter.frame(ir.getInt64Ty());
   ir.CreateStore(emitter.call("weld_bc_hash_u64", {function->getArg(1), function->getArg(2)}), state);
   emitter.count_loop(function->getArg(1), [&](llvm::Value* index) {
-    llvm::Value* address = emitter.element_address(function->getArg(0), index, emitter.flat(element).size_bytes);
+    llvm::Value* address =
+        emitter.element_address(function->getArg(0), index, emitter.flat(element).size_bytes);
     const Value value = emitter.load(element, address);
     ir.CreateStore(emitter.hash(value, ir.CreateLoad(ir.getInt64Ty(), state)), state);
   });
@@ -175,10 +175,14 @@ llvm::Value* Emitter::compare(ir::BinaryOp op, const Value& left, const Value& r
   llvm::Value* result = order(*this, left, right, Ordering::kLanguage);
   llvm::Value* equal_code = i32(kEqual);
   switch (op) {
-    case ir::BinaryOp::kLt: return ir.CreateICmpSLT(result, equal_code);
-    case ir::BinaryOp::kLe: return ir.CreateICmpSLE(result, equal_code);
-    case ir::BinaryOp::kGt: return ir.CreateICmpEQ(result, i32(kGreater));
-    default: return ir.CreateICmpULE(result, i32(kGreater));
+    case ir::BinaryOp::kLt:
+      return ir.CreateICmpSLT(result, equal_code);
+    case ir::BinaryOp::kLe:
+      return ir.CreateICmpSLE(result, equal_code);
+    case ir::BinaryOp::kGt:
+      return ir.CreateICmpEQ(result, i32(kGreater));
+    default:
+      return ir.CreateICmpULE(result, i32(kGreater));
   }
 }
 
@@ -203,7 +207,8 @@ Value Emitter::canonical_key(const Value& key) {
 
 llvm::Value* Emitter::hash(const Value& key, llvm::Value* seed) {
   if (const auto* scalar = key.type.as<ir::ScalarType>()) {
-    llvm::Value* bits = ir::is_float(scalar->kind) ? canonical_float(*this, scalar->kind, key.scalar()) : key.scalar();
+    llvm::Value* bits =
+        ir::is_float(scalar->kind) ? canonical_float(*this, scalar->kind, key.scalar()) : key.scalar();
     return call("weld_bc_hash_u64", {ir.CreateZExt(bits, ir.getInt64Ty()), seed});
   }
   if (const auto* structure = key.type.as<ir::StructType>()) {

@@ -17,6 +17,8 @@
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/SubtargetFeature.h>
+#include <llvm/Transforms/IPO/AlwaysInliner.h>
 #include <llvm/Transforms/IPO/GlobalDCE.h>
 #include <llvm/Transforms/IPO/Inliner.h>
 #include <llvm/Transforms/InstCombine/InstCombine.h>
@@ -29,10 +31,8 @@
 #include <llvm/Transforms/Scalar/SROA.h>
 #include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
-#include <llvm/Transforms/Vectorize/LoopVectorize.h>
-#include <llvm/TargetParser/SubtargetFeature.h>
 #include <llvm/Transforms/Utils/Cloning.h>
-
+#include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -49,8 +49,8 @@ double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-// Past this many instructions in one function, optimising costs more than running (measured: one block of 10,000 loads
-// takes seconds at -O2).
+// Past this many instructions in one function, optimising costs more than running (measured: one block of
+// 10,000 loads takes seconds at -O2).
 constexpr std::size_t kMaxOptimizedInstructions = 4000;
 
 struct HostTarget {
@@ -66,7 +66,8 @@ const HostTarget& host() {
     llvm::InitializeNativeTargetAsmPrinter();
     HostTarget made{llvm::sys::getProcessTriple(), llvm::sys::getHostCPUName().str(), {}, nullptr};
     llvm::SubtargetFeatures features;
-    for (const auto& [feature, enabled] : llvm::sys::getHostCPUFeatures()) features.AddFeature(feature, enabled);
+    for (const auto& [feature, enabled] : llvm::sys::getHostCPUFeatures())
+      features.AddFeature(feature, enabled);
     made.features = features.getString();
     std::string error;
     made.target = llvm::TargetRegistry::lookupTarget(made.triple, error);
@@ -80,8 +81,9 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(bool optimize) {
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // fuses what carries the contract flag only
   const auto level = optimize ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::None;
-  return std::unique_ptr<llvm::TargetMachine>(host().target->createTargetMachine(
-      host().triple, host().cpu, host().features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, level, true));
+  return std::unique_ptr<llvm::TargetMachine>(
+      host().target->createTargetMachine(host().triple, host().cpu, host().features, options,
+                                         llvm::Reloc::PIC_, llvm::CodeModel::Small, level, true));
 }
 
 std::string print(const llvm::Module& module) {
@@ -93,7 +95,8 @@ std::string print(const llvm::Module& module) {
 
 std::size_t largest_function(const llvm::Module& module) {
   std::size_t largest = 0;
-  for (const llvm::Function& function : module) largest = std::max<std::size_t>(largest, function.getInstructionCount());
+  for (const llvm::Function& function : module)
+    largest = std::max<std::size_t>(largest, function.getInstructionCount());
   return largest;
 }
 
@@ -112,10 +115,12 @@ void set_target_attributes(llvm::Module& module, int simd_bits) {
 void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
   std::vector<std::string> needed;
   for (const llvm::Function& function : module) {
-    if (function.isDeclaration() && function.getName().starts_with("weld_bc_")) needed.push_back(function.getName().str());
+    if (function.isDeclaration() && function.getName().starts_with("weld_bc_"))
+      needed.push_back(function.getName().str());
   }
   if (needed.empty()) return;
-  const bool failed = llvm::Linker::linkModules(module, std::move(runtime), llvm::Linker::Flags::LinkOnlyNeeded);
+  const bool failed =
+      llvm::Linker::linkModules(module, std::move(runtime), llvm::Linker::Flags::LinkOnlyNeeded);
   ir::internal_check(!failed, "the runtime's bitcode links");
   for (llvm::Function& function : module) {
     if (function.isDeclaration() || function.getName() == kEntrySymbol) continue;
@@ -130,9 +135,11 @@ void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
   }
 }
 
-// Our own passes have done the heavy lifting: this inlines, cleans up, moves invariants out of loops, and vectorises what is
-// still scalar. Chosen by measurement: LLVM's own -O2 pipeline takes three times as long for code that is as fast.
+// Our own passes have done the heavy lifting: this inlines, cleans up, moves invariants out of loops, and
+// vectorises what is still scalar. Chosen by measurement: LLVM's own -O2 pipeline takes three times as long
+// for code that is as fast.
 void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, bool vectorize) {
+  passes.addPass(llvm::AlwaysInlinerPass());
   llvm::FunctionPassManager early;
   early.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   early.addPass(llvm::EarlyCSEPass());
@@ -162,7 +169,8 @@ void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, boo
     // Lanes of sums, which are now whole vectors, move from memory to registers.
     late.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
   }
-  late.addPass(llvm::SimplifyCFGPass(llvm::SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true)));
+  late.addPass(llvm::SimplifyCFGPass(
+      llvm::SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true)));
   late.addPass(llvm::EarlyCSEPass());
   passes.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(late)));
 }
@@ -211,19 +219,22 @@ ObjectCache::Key content_key(const llvm::Module& module, int level, int simd_bit
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::WriteBitcodeToFile(module, stream);
-  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(),
-                                                   static_cast<XXH64_hash_t>(level * 10000 + simd_bits));
+  const XXH128_hash_t hash =
+      XXH3_128bits_withSeed(bytes.data(), bytes.size(), static_cast<XXH64_hash_t>(level * 10000 + simd_bits));
   return {hash.high64, hash.low64};
 }
 
 void check_deadline(const ModuleOptions& options) {
   if (Clock::now() < options.deadline) return;
-  throw ir::UserError("compiling the program takes longer than its deadline", {}, ErrorCode::kDeadlineExceeded);
+  throw ir::UserError("compiling the program takes longer than its deadline", {},
+                      ErrorCode::kDeadlineExceeded);
 }
 
 }  // namespace
 
-int host_simd_bits() { return 8 * ir::host_target().vector_bytes; }
+int host_simd_bits() {
+  return 8 * ir::host_target().vector_bytes;
+}
 
 std::string target_description() {
   return fmt::format("LLVM {} {} {} {}", LLVM_VERSION_STRING, host().triple, host().cpu, host().features);
@@ -238,7 +249,8 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
       llvm::MemoryBufferRef(llvm::StringRef(bitcode.data(), bitcode.size()), "runtime"), context);
   ir::internal_check(static_cast<bool>(runtime), "the runtime's bitcode is readable");
   llvm::Module module("weld", context);
-  const int simd_bits = options.simd_width_bits == 0 ? host_simd_bits() : std::min(options.simd_width_bits, host_simd_bits());
+  const int simd_bits =
+      options.simd_width_bits == 0 ? host_simd_bits() : std::min(options.simd_width_bits, host_simd_bits());
   EmitOptions emit = options.emit;
   emit.math_vector_bits = std::max(simd_bits, 128);
   ModuleEmitter(module, **runtime, emit, constants).emit_program(program);

@@ -15,15 +15,16 @@ inline constexpr const char* kEntrySymbol = "weld_main";
 
 struct ModuleOptions {
   EmitOptions emit;
-  int optimization_level = 2;   ///< of LLVM, 0 to 3
-  int simd_width_bits = 0;      ///< 0: the host's widest useful one; 1: no SIMD
+  int optimization_level = 2;  ///< of LLVM, 0 to 3
+  int simd_width_bits = 0;     ///< 0: the host's widest useful one; 1: no SIMD
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   ObjectCache cache{std::string()};  ///< not looked at when dumping
-  std::function<void(const std::string& stage, const std::string& text)> dump;  ///< `llvm`, `llvmopt`, `assembly`
+  std::function<void(const std::string& stage, const std::string& text)>
+      dump;  ///< `llvm`, `llvmopt`, `assembly`
 };
 
 struct CompiledModule {
-  std::string object;     ///< an object file with kEntrySymbol
+  std::string object;  ///< an object file with kEntrySymbol
   double codegen_ms = 0;
   double llvm_ms = 0;
   std::int64_t num_instructions = 0;  ///< of LLVM IR, before it is optimised

@@ -1,5 +1,7 @@
 #include "codegen/dictionaries.h"
 
+#include <llvm/IR/Intrinsics.h>
+
 #include <cstddef>
 
 namespace weld::codegen {
@@ -17,7 +19,8 @@ llvm::Value* hash32(Emitter& emitter, llvm::Value* dict, const Value& key) {
   return emitter.ir.CreateLShr(emitter.hash(key, seed), 32);
 }
 
-// Walks the slots from where the key belongs. `found(entry, index)` and `absent(position, hash)` end in a terminator.
+// Walks the slots from where the key belongs. `found(entry, index)` and `absent(position, hash)` end in a
+// terminator.
 void probe(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
            const std::function<void(llvm::Value* entry, llvm::Value* index)>& found,
            const std::function<void(llvm::Value* position, llvm::Value* hash)>& absent) {
@@ -84,7 +87,9 @@ Value key_parameter(Emitter& emitter, const EntryType& type) {
   return key;
 }
 
-ir::Type entry_struct(Emitter& emitter, const EntryType& type) { return emitter.module.struct_type({type.key, type.value}); }
+ir::Type entry_struct(Emitter& emitter, const EntryType& type) {
+  return emitter.module.struct_type({type.key, type.value});
+}
 
 // ptr find(worker, dict, key…).
 void write_find(ModuleEmitter& module, llvm::Function* function, const EntryType& type) {
@@ -95,51 +100,70 @@ void write_find(ModuleEmitter& module, llvm::Function* function, const EntryType
       [&](llvm::Value*, llvm::Value*) { emitter.ir.CreateRet(emitter.null()); });
 }
 
-// ErrorCode find_or_insert(worker, dict, key…, i64* index, i8* is_new).
-void write_find_or_insert(ModuleEmitter& module, llvm::Function* function, const EntryType& type) {
+// i64 insert_new(worker, dict, key…, position, hash): the index of a new entry, or minus the ErrorCode. The
+// slot at `position` is the one that is empty.
+void write_insert_new(ModuleEmitter& module, llvm::Function* function, const EntryType& type,
+                      const Value& initial) {
   Emitter emitter(module, function);
   auto& ir = emitter.ir;
-  const auto num_arguments = static_cast<unsigned>(function->arg_size());
+  llvm::Type* i64 = ir.getInt64Ty();
   llvm::Value* dict = function->getArg(1);
-  llvm::Value* index_out = function->getArg(num_arguments - 2);
-  llvm::Value* is_new_out = function->getArg(num_arguments - 1);
-  const Value key = key_parameter(emitter, type);
+  llvm::Value* position = function->getArg(static_cast<unsigned>(function->arg_size()) - 2);
+  llvm::Value* hash = function->getArg(static_cast<unsigned>(function->arg_size()) - 1);
+  llvm::AllocaInst* place = emitter.frame(i64, "place");
+  ir.CreateStore(position, place);
+  llvm::Value* count = dict_field(emitter, i64, dict, offsetof(Dict, num_entries));
+  llvm::Value* capacity = dict_field(emitter, i64, dict, offsetof(Dict, entry_capacity));
+  emitter.when(ir.CreateICmpEQ(count, capacity), [&] {
+    llvm::Value* code = emitter.call("weld_rt_dict_grow", {emitter.worker, dict});
+    llvm::BasicBlock* failed = emitter.block("failed");
+    llvm::BasicBlock* search = emitter.block("search");
+    llvm::BasicBlock* next = emitter.block("next");
+    llvm::BasicBlock* found = emitter.block("found");
+    llvm::BasicBlock* grown = emitter.block("grown");
+    ir.CreateCondBr(ir.CreateIsNull(code), grown, failed);
+    ir.SetInsertPoint(failed);
+    ir.CreateRet(ir.CreateNeg(ir.CreateZExt(code, i64)));
+    // The slots have moved: the first empty one from where the key belongs.
+    ir.SetInsertPoint(grown);
+    llvm::Value* mask = dict_field(emitter, i64, dict, offsetof(Dict, slot_mask));
+    llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
+    ir.CreateStore(ir.CreateAnd(hash, mask), place);
+    ir.CreateBr(search);
+    ir.SetInsertPoint(search);
+    llvm::Value* now = ir.CreateLoad(i64, place);
+    llvm::Value* slot = ir.CreateLoad(i64, emitter.element_address(slots, now, 8));
+    ir.CreateCondBr(ir.CreateIsNull(slot), found, next);
+    ir.SetInsertPoint(next);
+    ir.CreateStore(ir.CreateAnd(ir.CreateAdd(now, emitter.i64(1)), mask), place);
+    ir.CreateBr(search);
+    ir.SetInsertPoint(found);
+  });
+  llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
+  llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
+  llvm::Value* next_count = ir.CreateAdd(count, emitter.i64(1));
+  ir.CreateStore(ir.CreateOr(ir.CreateShl(hash, 32), next_count),
+                 emitter.element_address(slots, ir.CreateLoad(i64, place), 8));
+  emitter.store_field(next_count, dict, offsetof(Dict, num_entries));
+  llvm::Value* entry = emitter.element_address(entries, count, entry_bytes(emitter, type));
+  emitter.store(emitter.canonical_key(key_parameter(emitter, type)), entry);
+  emitter.store(initial, entry_value_address(emitter, type, entry));
+  ir.CreateRet(count);
+}
 
-  llvm::BasicBlock* start = emitter.block("start");
-  ir.CreateBr(start);
-  ir.SetInsertPoint(start);
+// i64 find_or_insert(worker, dict, key…): the index of the entry, or minus the ErrorCode. Only the probe is
+// inlined.
+void write_find_or_insert(ModuleEmitter& module, llvm::Function* function, const EntryType& type,
+                          llvm::Function* insert_new) {
+  Emitter emitter(module, function);
+  const Value key = key_parameter(emitter, type);
   probe(
-      emitter, type, dict, key,
-      [&](llvm::Value*, llvm::Value* index) {
-        ir.CreateStore(index, index_out);
-        ir.CreateStore(ir.getInt8(0), is_new_out);
-        ir.CreateRet(emitter.i32(0));
-      },
+      emitter, type, function->getArg(1), key,
+      [&](llvm::Value*, llvm::Value* index) { emitter.ir.CreateRet(index); },
       [&](llvm::Value* position, llvm::Value* hash) {
-        llvm::Value* count = dict_field(emitter, ir.getInt64Ty(), dict, offsetof(Dict, num_entries));
-        llvm::Value* capacity = dict_field(emitter, ir.getInt64Ty(), dict, offsetof(Dict, entry_capacity));
-        llvm::BasicBlock* full = emitter.block("full");
-        llvm::BasicBlock* grown = emitter.block("grown");
-        llvm::BasicBlock* failed = emitter.block("failed");
-        llvm::BasicBlock* insert = emitter.block("insert");
-        ir.CreateCondBr(ir.CreateICmpEQ(count, capacity), full, insert);
-        ir.SetInsertPoint(full);
-        llvm::Value* code = emitter.call("weld_rt_dict_grow", {emitter.worker, dict});
-        ir.CreateCondBr(ir.CreateIsNull(code), grown, failed);
-        ir.SetInsertPoint(grown);
-        ir.CreateBr(start);  // the slots have moved
-        ir.SetInsertPoint(failed);
-        ir.CreateRet(code);
-        ir.SetInsertPoint(insert);
-        llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
-        llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
-        llvm::Value* next_count = ir.CreateAdd(count, emitter.i64(1));
-        ir.CreateStore(ir.CreateOr(ir.CreateShl(hash, 32), next_count), emitter.element_address(slots, position, 8));
-        emitter.store_field(next_count, dict, offsetof(Dict, num_entries));
-        emitter.store(emitter.canonical_key(key), emitter.element_address(entries, count, entry_bytes(emitter, type)));
-        ir.CreateStore(count, index_out);
-        ir.CreateStore(ir.getInt8(1), is_new_out);
-        ir.CreateRet(emitter.i32(0));
+        llvm::SmallVector<llvm::Value*, 8> arguments = key_arguments(emitter, function->getArg(1), key);
+        arguments.append({position, hash});
+        emitter.ir.CreateRet(emitter.call(insert_new, arguments));
       });
 }
 
@@ -172,23 +196,25 @@ llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* di
 }
 
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
-                            const Value& absent, ir::Span span) {
+                            std::optional<ir::MergeOp> identity, ir::Span span) {
   auto& ir = emitter.ir;
+  const ir::Type entry = entry_struct(emitter, type);
+  const int variant = identity ? static_cast<int>(*identity) + 1 : 0;
   llvm::SmallVector<llvm::Type*, 8> parameters = key_parameters(emitter, type);
-  parameters.append({ir.getPtrTy(), ir.getPtrTy()});
   llvm::Function* function = emitter.module.shared_function(
-      "find_or_insert", entry_struct(emitter, type), 0, parameters, ir.getInt32Ty(),
-      [&](llvm::Function* made) { write_find_or_insert(emitter.module, made, type); });
-  llvm::AllocaInst* index_slot = emitter.frame(ir.getInt64Ty(), "entry_index");
-  llvm::AllocaInst* is_new_slot = emitter.frame(ir.getInt8Ty(), "is_new");
-  llvm::SmallVector<llvm::Value*, 8> arguments = key_arguments(emitter, dict, key);
-  arguments.append({index_slot, is_new_slot});
-  emitter.check(emitter.call(function, arguments), span);
-  llvm::Value* index = ir.CreateLoad(ir.getInt64Ty(), index_slot);
-  emitter.when(ir.CreateIsNotNull(ir.CreateLoad(ir.getInt8Ty(), is_new_slot)), [&] {
-    llvm::Value* entry = entry_address(emitter, type, dict, index);
-    emitter.store(absent, entry_value_address(emitter, type, entry));
-  });
+      "find_or_insert", entry, variant, parameters, ir.getInt64Ty(), [&](llvm::Function* made) {
+        made->addFnAttr(llvm::Attribute::AlwaysInline);
+        parameters.append({ir.getInt64Ty(), ir.getInt64Ty()});
+        llvm::Function* insert_new = emitter.module.add_function("insert_new", parameters, ir.getInt64Ty());
+        insert_new->addFnAttr(llvm::Attribute::NoInline);
+        const Value initial = identity ? emitter.identity(*identity, type.value) : emitter.zero(type.value);
+        write_insert_new(emitter.module, insert_new, type, initial);
+        write_find_or_insert(emitter.module, made, type, insert_new);
+      });
+  llvm::Value* index = emitter.call(function, key_arguments(emitter, dict, key));
+  llvm::Value* code = ir.CreateTrunc(
+      ir.CreateNeg(ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, index, emitter.i64(0))), ir.getInt32Ty());
+  emitter.check(code, span);
   return index;
 }
 
@@ -207,8 +233,10 @@ llvm::Function* insert_function(ModuleEmitter& module, const EntryType& type) {
         llvm::Value* dict = made->getArg(1);
         const Value key = emitter.load(type.key, made->getArg(2));
         llvm::Value* before = emitter.load_field(emitter.ir.getInt64Ty(), dict, offsetof(Dict, num_entries));
-        llvm::Value* index = find_or_insert(emitter, type, dict, key, emitter.load(type.value, made->getArg(3)), {});
+        llvm::Value* index = find_or_insert(emitter, type, dict, key, std::nullopt, {});
         emitter.fail_if(emitter.ir.CreateICmpNE(index, before), ErrorCode::kDeserializationError, {});
+        llvm::Value* entry = entry_address(emitter, type, dict, index);
+        emitter.store(emitter.load(type.value, made->getArg(3)), entry_value_address(emitter, type, entry));
         emitter.finish();
       });
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "codegen/emitter.h"
 
 namespace weld::codegen {
@@ -15,10 +17,10 @@ struct EntryType {
 /// The address of the entry with that key, or null.
 llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key);
 
-/// The index of the entry with that key. A new entry has its key, and the value that `absent` gives. Leaves with
-/// kOutOfMemory or kBudgetExceeded.
+/// The index of the entry with that key. A new entry has its key, and as value the identity of an operator,
+/// or zero. Leaves with kOutOfMemory or kBudgetExceeded.
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
-                            const Value& absent, ir::Span span);
+                            std::optional<ir::MergeOp> identity, ir::Span span);
 
 llvm::Value* entry_address(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* index);
 llvm::Value* entry_value_address(Emitter& emitter, const EntryType& type, llvm::Value* entry);

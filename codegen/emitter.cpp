@@ -9,14 +9,19 @@ namespace weld::codegen {
 
 ModuleEmitter::ModuleEmitter(llvm::Module& module, const llvm::Module& runtime, const EmitOptions& options,
                              ProgramConstants& constants)
-    : module_(module), runtime_(runtime), options_(options), constants_(constants), types_(module.getContext()) {}
+    : module_(module),
+      runtime_(runtime),
+      options_(options),
+      constants_(constants),
+      types_(module.getContext()) {}
 
 llvm::Function* ModuleEmitter::runtime_function(std::string_view name) {
   const llvm::StringRef symbol(name.data(), name.size());
   if (llvm::Function* declared = module_.getFunction(symbol)) return declared;
   const llvm::Function* known = runtime_.getFunction(symbol);
   ir::internal_check(known != nullptr, "the runtime declares " + std::string(name));
-  auto* declared = llvm::Function::Create(known->getFunctionType(), llvm::Function::ExternalLinkage, symbol, module_);
+  auto* declared =
+      llvm::Function::Create(known->getFunctionType(), llvm::Function::ExternalLinkage, symbol, module_);
   declared->setAttributes(known->getAttributes());
   declared->removeFnAttr("target-cpu");
   declared->removeFnAttr("target-features");
@@ -24,7 +29,8 @@ llvm::Function* ModuleEmitter::runtime_function(std::string_view name) {
   return declared;
 }
 
-llvm::Function* ModuleEmitter::external_function(std::string_view symbol, llvm::FunctionType* type, bool pure) {
+llvm::Function* ModuleEmitter::external_function(std::string_view symbol, llvm::FunctionType* type,
+                                                 bool pure) {
   const llvm::StringRef name(symbol.data(), symbol.size());
   if (llvm::Function* declared = module_.getFunction(name)) return declared;
   auto* declared = llvm::Function::Create(type, llvm::Function::ExternalLinkage, name, module_);
@@ -36,15 +42,19 @@ llvm::Function* ModuleEmitter::external_function(std::string_view symbol, llvm::
   return declared;
 }
 
-llvm::Function* ModuleEmitter::foreign_function(std::string_view name, std::size_t num_parameters, ir::Span span) {
+llvm::Function* ModuleEmitter::foreign_function(std::string_view name, std::size_t num_parameters,
+                                                ir::Span span) {
   const std::string symbol = std::string(kForeignPrefix) + std::string(name);
-  if (llvm::Function* declared = module_.getFunction(symbol); declared && declared->arg_size() == num_parameters) {
+  if (llvm::Function* declared = module_.getFunction(symbol);
+      declared && declared->arg_size() == num_parameters) {
     return declared;
   }
   const auto known = std::ranges::find(constants_.foreign_symbols, name, &ForeignSymbol::name);
-  if (known == constants_.foreign_symbols.end()) constants_.foreign_symbols.push_back({std::string(name), span});
+  if (known == constants_.foreign_symbols.end())
+    constants_.foreign_symbols.push_back({std::string(name), span});
   const llvm::SmallVector<llvm::Type*, 8> parameters(num_parameters, llvm::PointerType::get(context(), 0));
-  return external_function(symbol, llvm::FunctionType::get(llvm::Type::getVoidTy(context()), parameters, false), false);
+  return external_function(
+      symbol, llvm::FunctionType::get(llvm::Type::getVoidTy(context()), parameters, false), false);
 }
 
 std::uint32_t ModuleEmitter::layout_index(ir::Type type) {
@@ -115,7 +125,8 @@ void Emitter::finish() {
 
 Value Emitter::load(ir::Type type, llvm::Value* address) {
   Value value{type, {}};
-  for (const Leaf& leaf : flat(type).leaves) value.leaves.push_back(load_leaf(leaf, offset(address, leaf.offset)));
+  for (const Leaf& leaf : flat(type).leaves)
+    value.leaves.push_back(load_leaf(leaf, offset(address, leaf.offset)));
   return value;
 }
 
@@ -128,7 +139,8 @@ void Emitter::store(const Value& value, llvm::Value* address) {
 
 llvm::Value* Emitter::load_leaf(const Leaf& leaf, llvm::Value* address) {
   llvm::Type* type = memory_type(leaf);
-  llvm::Value* value = ir.CreateAlignedLoad(type, address, llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))));
+  llvm::Value* value =
+      ir.CreateAlignedLoad(type, address, llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))));
   return type == leaf.type ? value : ir.CreateICmpNE(value, llvm::Constant::getNullValue(type));
 }
 
@@ -139,7 +151,8 @@ void Emitter::store_leaf(const Leaf& leaf, llvm::Value* value, llvm::Value* addr
 }
 
 llvm::AllocaInst* Emitter::frame(std::int64_t bytes, std::int64_t align_bytes, const llvm::Twine& name) {
-  auto* type = llvm::ArrayType::get(ir.getInt8Ty(), static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 1)));
+  auto* type =
+      llvm::ArrayType::get(ir.getInt8Ty(), static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 1)));
   llvm::AllocaInst* slot = frame(type, name);
   slot->setAlignment(llvm::Align(static_cast<std::uint64_t>(std::max<std::int64_t>(align_bytes, 1))));
   return slot;
@@ -151,7 +164,9 @@ llvm::AllocaInst* Emitter::frame(llvm::Type* type, const llvm::Twine& name) {
   return at_entry.CreateAlloca(type, nullptr, name);
 }
 
-llvm::AllocaInst* Emitter::frame(ir::Type type) { return frame(flat(type).size_bytes, flat(type).align_bytes); }
+llvm::AllocaInst* Emitter::frame(ir::Type type) {
+  return frame(flat(type).size_bytes, flat(type).align_bytes);
+}
 
 llvm::Value* Emitter::offset(llvm::Value* address, std::int64_t bytes) {
   return bytes == 0 ? address : ir.CreateInBoundsGEP(ir.getInt8Ty(), address, i64(bytes));
@@ -159,8 +174,10 @@ llvm::Value* Emitter::offset(llvm::Value* address, std::int64_t bytes) {
 
 llvm::Value* Emitter::element_address(llvm::Value* data, llvm::Value* index, std::int64_t bytes) {
   llvm::Type* element = ir.getInt8Ty();
-  if (bytes == 2 || bytes == 4 || bytes == 8) element = ir.getIntNTy(static_cast<unsigned>(8 * bytes));
-  else if (bytes != 1) index = ir.CreateNSWMul(index, i64(bytes));
+  if (bytes == 2 || bytes == 4 || bytes == 8)
+    element = ir.getIntNTy(static_cast<unsigned>(8 * bytes));
+  else if (bytes != 1)
+    index = ir.CreateNSWMul(index, i64(bytes));
   return ir.CreateInBoundsGEP(element, data, index);
 }
 
@@ -180,7 +197,8 @@ llvm::Value* Emitter::allocate(llvm::Value* bytes, ir::Span span) {
 
 llvm::Value* Emitter::checked_bytes(llvm::Value* count, std::int64_t bytes_each, ir::Span span) {
   if (bytes_each == 1) return count;
-  llvm::Value* product = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smul_with_overflow, count, i64(bytes_each));
+  llvm::Value* product =
+      ir.CreateBinaryIntrinsic(llvm::Intrinsic::smul_with_overflow, count, i64(bytes_each));
   fail_if(ir.CreateExtractValue(product, 1), ErrorCode::kOutOfMemory, span);
   return ir.CreateExtractValue(product, 0);
 }
@@ -200,19 +218,21 @@ void Emitter::leave_with(llvm::Value* code) {
 }
 
 void Emitter::fail(ErrorCode code, ir::Span span) {
-  leave_with(call("weld_rt_fail", {worker, i32(static_cast<std::uint32_t>(code)), i32(module.span_index(span))}));
+  leave_with(
+      call("weld_rt_fail", {worker, i32(static_cast<std::uint32_t>(code)), i32(module.span_index(span))}));
 }
 
 void Emitter::fail_if(llvm::Value* condition, ErrorCode code, ir::Span span) {
-  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(condition); constant && constant->isZero()) return;
+  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(condition); constant && constant->isZero())
+    return;
   llvm::BasicBlock* failing = block("fails");
   llvm::BasicBlock* going_on = block("goes_on");
   auto* branch = ir.CreateCondBr(condition, failing, going_on);
-  branch->setMetadata(llvm::LLVMContext::MD_prof,
-                      llvm::MDNode::get(module.context(),
-                                        {llvm::MDString::get(module.context(), "branch_weights"),
-                                         llvm::ConstantAsMetadata::get(i32(1)),
-                                         llvm::ConstantAsMetadata::get(i32(1u << 20))}));
+  branch->setMetadata(
+      llvm::LLVMContext::MD_prof,
+      llvm::MDNode::get(module.context(), {llvm::MDString::get(module.context(), "branch_weights"),
+                                           llvm::ConstantAsMetadata::get(i32(1)),
+                                           llvm::ConstantAsMetadata::get(i32(1u << 20))}));
   ir.SetInsertPoint(failing);
   fail(code, span);
   ir.SetInsertPoint(going_on);
@@ -296,7 +316,8 @@ llvm::MDNode* no_vectorization(llvm::LLVMContext& context) {
 
 }  // namespace
 
-void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Value*)>& body, LoopLength length) {
+void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Value*)>& body,
+                         LoopLength length) {
   llvm::BasicBlock* before = ir.GetInsertBlock();
   llvm::BasicBlock* header = block("loop");
   llvm::BasicBlock* inside = block("inside");
@@ -310,7 +331,8 @@ void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Valu
   body(index);
   index->addIncoming(ir.CreateNSWAdd(index, i64(1)), ir.GetInsertBlock());
   llvm::BranchInst* back = ir.CreateBr(header);
-  if (length == LoopLength::kShort) back->setMetadata(llvm::LLVMContext::MD_loop, no_vectorization(module.context()));
+  if (length == LoopLength::kShort)
+    back->setMetadata(llvm::LLVMContext::MD_loop, no_vectorization(module.context()));
   ir.SetInsertPoint(after);
 }
 

@@ -56,8 +56,8 @@ struct ProgramConstants {
   ir::Arena& arena;  ///< of the optimised program
   runtime::Layouts layouts{};
   std::vector<const runtime::TypeLayout*> used_layouts{};  ///< by the `layout` index of runtime/calls.h
-  std::vector<ir::Span> spans{};                         ///< by the span index of weld_rt_fail
-  std::vector<ForeignSymbol> foreign_symbols{};           ///< each once; in code `kForeignPrefix` stands before them
+  std::vector<ir::Span> spans{};                           ///< by the span index of weld_rt_fail
+  std::vector<ForeignSymbol> foreign_symbols{};  ///< each once; in code `kForeignPrefix` stands before them
 };
 
 /// The LLVM module of one program.
@@ -80,7 +80,9 @@ class ModuleEmitter {
   const runtime::TypeLayout& layout(ir::Type type) { return constants_.layouts.of(type); }
 
   // Types that the program does not name.
-  ir::Type struct_type(const std::vector<ir::Type>& members) { return constants_.arena.structure(std::span(members)); }
+  ir::Type struct_type(const std::vector<ir::Type>& members) {
+    return constants_.arena.structure(std::span(members));
+  }
   ir::Type simd_type(ir::ScalarKind kind) { return constants_.arena.simd(kind); }
   ir::Type vector_type(ir::Type element) { return constants_.arena.vec(element); }
 
@@ -98,7 +100,8 @@ class ModuleEmitter {
   /// A new internal function; by default one that returns an ErrorCode.
   llvm::Function* add_function(const std::string& name, llvm::ArrayRef<llvm::Type*> parameters,
                                llvm::Type* result = nullptr);
-  /// A function that depends on a type and a variant number only: made, and filled by `write`, at the first call.
+  /// A function that depends on a type and a variant number only: made, and filled by `write`, at the first
+  /// call.
   llvm::Function* shared_function(const std::string& name, ir::Type type, int variant,
                                   llvm::ArrayRef<llvm::Type*> parameters, llvm::Type* result,
                                   const std::function<void(llvm::Function*)>& write);
@@ -122,8 +125,8 @@ class ModuleEmitter {
 
 /// Writes one LLVM function: expressions of the program and the code around them.
 ///
-/// Errors at run time leave the function with their code (abi.h), through the error blocks of the scopes that are open
-/// at that place. Code is written in program order, so that the first error is the one reported.
+/// Errors at run time leave the function with their code (abi.h), through the error blocks of the scopes that
+/// are open at that place. Code is written in program order, so that the first error is the one reported.
 class Emitter {
  public:
   /// For a function whose first parameter is the worker.
@@ -149,8 +152,8 @@ class Emitter {
 
   // --- Memory.
   Value load(ir::Type type, llvm::Value* address);
-  /// The same of memory that may come from outside: a vector in it that has a negative length, or a length and no data,
-  /// is the error kArrayOutOfBounds.
+  /// The same of memory that may come from outside: a vector in it that has a negative length, or a length
+  /// and no data, is the error kArrayOutOfBounds.
   Value load_element(ir::Type type, llvm::Value* address, ir::Span span);
   void check_vector(llvm::Value* data, llvm::Value* length, ir::Span span);
   void store(const Value& value, llvm::Value* address);
@@ -180,17 +183,21 @@ class Emitter {
   void propagate(llvm::Value* code);
   void poll();
   /// Writes `on_true` and `on_false` in blocks of their own, and joins their values.
-  Value branch(llvm::Value* condition, const std::function<Value()>& on_true, const std::function<Value()>& on_false);
+  Value branch(llvm::Value* condition, const std::function<Value()>& on_true,
+               const std::function<Value()>& on_false);
   /// Writes `body` where the condition holds.
   void when(llvm::Value* condition, const std::function<void()>& body);
-  /// Counts from 0 to `count`, `count` excluded. Loops that are seldom long are not worth LLVM's time to vectorise them.
+  /// Counts from 0 to `count`, `count` excluded. Loops that are seldom long are not worth LLVM's time to
+  /// vectorise them.
   void count_loop(llvm::Value* count, const std::function<void(llvm::Value* index)>& body,
                   LoopLength length = LoopLength::kShort);
   /// Code between these two sees a run-time scope of its own (runtime/abi.h), freed on all ways out.
   llvm::Value* open_scope();
   void close_scope(llvm::Value* scope);
   /// On errors until popped, `cleanup` is written before the function is left.
-  void push_cleanup(std::function<void()> cleanup) { error_targets_.push_back({nullptr, nullptr, std::move(cleanup)}); }
+  void push_cleanup(std::function<void()> cleanup) {
+    error_targets_.push_back({nullptr, nullptr, std::move(cleanup)});
+  }
   void pop_cleanup();
 
   // --- Calls.

@@ -38,8 +38,8 @@ struct SpanHash {
   }
 };
 
-// The nodes of a program in a fixed order: what a compiled module knows of places, so that it serves all programs of its
-// structure, wherever they are written.
+// The nodes of a program in a fixed order: what a compiled module knows of places, so that it serves all
+// programs of its structure, wherever they are written.
 template <class F>
 void for_each_place(ir::Expr program, F&& f) {
   std::uint32_t ordinal = 0;
@@ -97,11 +97,13 @@ CompileCache<Compiled>& cache() {
 
 std::string cache_key(ir::Expr program, const CompileOptions& options) {
   const auto [high, low] = ir::structural_hash(program);
-  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(), options.optimization_level,
-                     options.simd_width_bits, options.interpret, options.deterministic, options.allow_fma);
+  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(),
+                     options.optimization_level, options.simd_width_bits, options.interpret,
+                     options.deterministic, options.allow_fma);
 }
 
-ir::Expr optimize(ir::Expr program, const CompileOptions& options, Clock::time_point deadline, ir::Arena& arena) {
+ir::Expr optimize(ir::Expr program, const CompileOptions& options, Clock::time_point deadline,
+                  ir::Arena& arena) {
   passes::PassContext context{.arena = arena, .options = options.pipeline, .deadline = deadline};
   return passes::run_pipeline(ir::clone_fresh(program, arena), context);
 }
@@ -131,8 +133,9 @@ std::vector<std::pair<std::string, void*>> find_foreign_symbols(const ProgramCon
   for (const ForeignSymbol& symbol : constants.foreign_symbols) {
     void* address = runtime::find_foreign_symbol(symbol.name);
     if (!address) {
-      throw ir::UserError(fmt::format("there is no function {} in the process or a loaded library", symbol.name),
-                          symbol.span);
+      throw ir::UserError(
+          fmt::format("there is no function {} in the process or a loaded library", symbol.name),
+          symbol.span);
     }
     found.emplace_back(std::string(kForeignPrefix) + symbol.name, address);
   }
@@ -141,13 +144,16 @@ std::vector<std::pair<std::string, void*>> find_foreign_symbols(const ProgramCon
 
 // Fills `compiled.main`; leaves it null where the system does not let code run.
 void generate_code(Compiled& compiled, const CompileOptions& options, Clock::time_point deadline) {
-  ModuleOptions module_options{.emit = {.deterministic = options.deterministic, .allow_fma = options.allow_fma},
-                               .optimization_level = options.optimization_level,
-                               .simd_width_bits = options.simd_width_bits,
-                               .deadline = deadline,
-                               .cache = ObjectCache(options.cache_dir)};
+  ModuleOptions module_options{
+      .emit = {.deterministic = options.deterministic, .allow_fma = options.allow_fma},
+      .optimization_level = options.optimization_level,
+      .simd_width_bits = options.simd_width_bits,
+      .deadline = deadline,
+      .cache = ObjectCache(options.cache_dir)};
   if (options.dump) {
-    module_options.dump = [&](const std::string& stage, const std::string& text) { options.dump({stage, text}); };
+    module_options.dump = [&](const std::string& stage, const std::string& text) {
+      options.dump({stage, text});
+    };
   }
   const CompiledModule module = compile_module(compiled.optimized, module_options, compiled.constants);
   compiled.times.codegen_ms = module.codegen_ms;
@@ -176,7 +182,8 @@ std::shared_ptr<const Compiled> compile_anew(ir::Expr program, const CompileOpti
   describe_interface(*compiled, program);
   const bool too_large = compiled->optimized.record().num_nodes > kMaxCompiledNodes;
   if (!options.interpret && !too_large) generate_code(*compiled, options, deadline);
-  if (!compiled->main) compiled->interpreted = std::make_unique<runtime::InterpretedProgram>(compiled->optimized);
+  if (!compiled->main)
+    compiled->interpreted = std::make_unique<runtime::InterpretedProgram>(compiled->optimized);
   record_places(*compiled, program);
   compiled->tables.layouts = compiled->constants.used_layouts;
   return compiled;
@@ -228,32 +235,39 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
                                 .executor = options.executor,
                                 .cancel = options.cancel,
                                 .program = &compiled.tables};
-  if (options.deadline_ms > 0) settings.deadline = Clock::now() + std::chrono::milliseconds(options.deadline_ms);
+  if (options.deadline_ms > 0)
+    settings.deadline = Clock::now() + std::chrono::milliseconds(options.deadline_ms);
   const auto* args = static_cast<const std::byte*>(arguments);
   if (!args && !compiled.parameters.empty()) {
-    return std::unexpected(ir::Diagnostic{ErrorCode::kArrayOutOfBounds, "the program has parameters, but no arguments are given", {}});
+    return std::unexpected(ir::Diagnostic{
+        ErrorCode::kArrayOutOfBounds, "the program has parameters, but no arguments are given", {}});
   }
   runtime::OwnedBlocks consumed;
   if (compiled.arguments_layout->contains_builder) {
     if (!take_builders(*context, {compiled.arguments_layout, args}, consumed)) {
-      return std::unexpected(ir::Diagnostic{
-          ErrorCode::kRunNotFound, "a builder among the arguments was used before, or does not come from this context", {}});
+      return std::unexpected(
+          ir::Diagnostic{ErrorCode::kRunNotFound,
+                         "a builder among the arguments was used before, or does not come from this context",
+                         {}});
     }
   }
   Result result;
   result.state_ = std::make_unique<Result::State>();
   runtime::RunResult& run = result.state_->run;
   if (compiled.main) {
-    run = runtime::run_program(*context, settings, compiled.main, args, *compiled.result_layout, std::move(consumed));
+    run = runtime::run_program(*context, settings, compiled.main, args, *compiled.result_layout,
+                               std::move(consumed));
     if (run.code != ErrorCode::kSuccess) {
       const ir::Span span = run.span < state_->spans.size() ? state_->spans[run.span] : ir::Span{};
-      return std::unexpected(ir::Diagnostic{run.code, std::string(error_summary(run.code)), ir::locate(span)});
+      return std::unexpected(
+          ir::Diagnostic{run.code, std::string(error_summary(run.code)), ir::locate(span)});
     }
   } else {
     ir::RunError error;
     run = compiled.interpreted->run(*context, settings, args, std::move(consumed), error);
     if (run.code != ErrorCode::kSuccess) {
-      const std::string message = error.message.empty() ? std::string(error_summary(run.code)) : error.message;
+      const std::string message =
+          error.message.empty() ? std::string(error_summary(run.code)) : error.message;
       return std::unexpected(ir::Diagnostic{run.code, message, ir::locate(error.span)});
     }
   }
@@ -269,25 +283,53 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
 Program::Program(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Program::~Program() = default;
 
-std::span<const ir::Type> Program::parameter_types() const { return state_->compiled->parameters; }
-std::span<const std::string> Program::parameter_names() const { return state_->parameter_names; }
-ir::Type Program::result_type() const { return state_->compiled->result; }
-const runtime::TypeLayout& Program::arguments_layout() const { return *state_->compiled->arguments_layout; }
-const runtime::TypeLayout& Program::result_layout() const { return *state_->compiled->result_layout; }
-bool Program::interpreted() const { return state_->compiled->main == nullptr; }
-const CompileTimes& Program::compile_times() const { return state_->times; }
-ir::Expr Program::optimized() const { return state_->compiled->optimized; }
+std::span<const ir::Type> Program::parameter_types() const {
+  return state_->compiled->parameters;
+}
+std::span<const std::string> Program::parameter_names() const {
+  return state_->parameter_names;
+}
+ir::Type Program::result_type() const {
+  return state_->compiled->result;
+}
+const runtime::TypeLayout& Program::arguments_layout() const {
+  return *state_->compiled->arguments_layout;
+}
+const runtime::TypeLayout& Program::result_layout() const {
+  return *state_->compiled->result_layout;
+}
+bool Program::interpreted() const {
+  return state_->compiled->main == nullptr;
+}
+const CompileTimes& Program::compile_times() const {
+  return state_->times;
+}
+ir::Expr Program::optimized() const {
+  return state_->compiled->optimized;
+}
 
 Result::Result() = default;
 Result::Result(Result&&) noexcept = default;
 Result& Result::operator=(Result&&) noexcept = default;
 Result::~Result() = default;
 
-const void* Result::data() const { return state_->run.data; }
-ir::Type Result::type() const { return state_->program->result; }
-const runtime::TypeLayout& Result::layout() const { return *state_->program->result_layout; }
-std::int64_t Result::memory_bytes() const { return state_->run.blocks.requested_bytes(); }
-const std::shared_ptr<runtime::Context>& Result::context() const { return state_->context; }
-const RunStatistics& Result::statistics() const { return state_->statistics; }
+const void* Result::data() const {
+  return state_->run.data;
+}
+ir::Type Result::type() const {
+  return state_->program->result;
+}
+const runtime::TypeLayout& Result::layout() const {
+  return *state_->program->result_layout;
+}
+std::int64_t Result::memory_bytes() const {
+  return state_->run.blocks.requested_bytes();
+}
+const std::shared_ptr<runtime::Context>& Result::context() const {
+  return state_->context;
+}
+const RunStatistics& Result::statistics() const {
+  return state_->statistics;
+}
 
 }  // namespace weld::codegen

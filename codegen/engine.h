@@ -30,13 +30,13 @@ struct Dump {
 /// How to compile. Two programs compiled with equal options and of equal structure share one compiled module.
 struct CompileOptions {
   passes::PipelineOptions pipeline;
-  int optimization_level = 2;      ///< of LLVM, 0 to 3
-  int simd_width_bits = 0;         ///< 0: the host's widest useful one
-  bool interpret = false;          ///< no code is generated: the program runs in the reference interpreter
-  bool deterministic = true;       ///< keep the reduction order (DESIGN.md §4)
-  bool allow_fma = false;          ///< contract a*b+c
+  int optimization_level = 2;  ///< of LLVM, 0 to 3
+  int simd_width_bits = 0;     ///< 0: the host's widest useful one
+  bool interpret = false;      ///< no code is generated: the program runs in the reference interpreter
+  bool deterministic = true;   ///< keep the reduction order (DESIGN.md §4)
+  bool allow_fma = false;      ///< contract a*b+c
   std::int64_t compile_deadline_ms = 60'000;
-  std::string cache_dir;           ///< of compiled objects, shared by processes; empty: none
+  std::string cache_dir;                  ///< of compiled objects, shared by processes; empty: none
   std::function<void(const Dump&)> dump;  ///< called for each stage, which then is never taken from a cache
 };
 
@@ -50,17 +50,18 @@ struct RunOptions {
 /// Where the time of a compilation went, in milliseconds. All zero for a program that came from the cache.
 struct CompileTimes {
   double passes_ms = 0;
-  double codegen_ms = 0;   ///< our lowering to LLVM IR
-  double llvm_ms = 0;      ///< optimisation, code generation and linking
+  double codegen_ms = 0;  ///< our lowering to LLVM IR
+  double llvm_ms = 0;     ///< optimisation, code generation and linking
   bool cached = false;
 };
 
 struct RunStatistics {
   std::int64_t run_ns = 0;
-  std::int64_t peak_bytes = 0;   ///< of memory allocated by the run
+  std::int64_t peak_bytes = 0;  ///< of memory allocated by the run
 };
 
-/// The result of a run: a value in the C layout of `type`, and the memory that it reaches. Holds the context. Movable.
+/// The result of a run: a value in the C layout of `type`, and the memory that it reaches. Holds the context.
+/// Movable.
 class Result {
  public:
   Result();
@@ -84,17 +85,19 @@ class Result {
 /// A compiled program. Immutable: may run in many threads at once, in any context.
 class Program {
  public:
-  /// Optimises and compiles. `program` is a lambda, or an expression without free symbols; what is needed of it is
-  /// copied. Falls back to the interpreter where the system refuses executable memory or the program is too large for
-  /// LLVM. Throws UserError, with the code BudgetExceeded or DeadlineExceeded where a budget was passed.
+  /// Optimises and compiles. `program` is a lambda, or an expression without free symbols; what is needed of
+  /// it is copied. Falls back to the interpreter where the system refuses executable memory or the program is
+  /// too large for LLVM. Throws UserError, with the code BudgetExceeded or DeadlineExceeded where a budget
+  /// was passed.
   static std::shared_ptr<const Program> compile(ir::Expr program, const CompileOptions& options);
   ~Program();
 
-  /// Runs with the arguments at `arguments`: one C struct of all parameters (may be null without parameters), borrowed
-  /// until the result that may refer to it is gone. A builder among them that an earlier run in this context returned is
-  /// consumed, whether the run fails or not; giving it twice is the error RunNotFound. On an error nothing is kept.
-  std::expected<Result, ir::Diagnostic> run(const std::shared_ptr<runtime::Context>& context, const void* arguments,
-                                            const RunOptions& options) const;
+  /// Runs with the arguments at `arguments`: one C struct of all parameters (may be null without parameters),
+  /// borrowed until the result that may refer to it is gone. A builder among them that an earlier run in this
+  /// context returned is consumed, whether the run fails or not; giving it twice is the error RunNotFound. On
+  /// an error nothing is kept.
+  std::expected<Result, ir::Diagnostic> run(const std::shared_ptr<runtime::Context>& context,
+                                            const void* arguments, const RunOptions& options) const;
 
   std::span<const ir::Type> parameter_types() const;
   std::span<const std::string> parameter_names() const;

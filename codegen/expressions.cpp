@@ -26,7 +26,8 @@ struct Lowering {
   Value operator()(const ir::Literal& node) const { return scalar(emitter.scalar_constant(node.value)); }
 
   Value operator()(const ir::StringLiteral& node) const {
-    llvm::GlobalVariable* text = ir().CreateGlobalString(llvm::StringRef(node.bytes.data(), node.bytes.size()));
+    llvm::GlobalVariable* text =
+        ir().CreateGlobalString(llvm::StringRef(node.bytes.data(), node.bytes.size()));
     return {expr.type(), {text, emitter.i64(static_cast<std::int64_t>(node.bytes.size()))}};
   }
 
@@ -47,12 +48,13 @@ struct Lowering {
 
   Value operator()(const ir::Binary& node) const {
     if (node.op == ir::BinaryOp::kLogicalAnd) {
-      return short_circuit(node, [&] { return emitter.emit(node.right); },
-                           [&] { return Value{kBoolType, {ir().getFalse()}}; });
+      return short_circuit(
+          node, [&] { return emitter.emit(node.right); },
+          [&] { return Value{kBoolType, {ir().getFalse()}}; });
     }
     if (node.op == ir::BinaryOp::kLogicalOr) {
-      return short_circuit(node, [&] { return Value{kBoolType, {ir().getTrue()}}; },
-                           [&] { return emitter.emit(node.right); });
+      return short_circuit(
+          node, [&] { return Value{kBoolType, {ir().getTrue()}}; }, [&] { return emitter.emit(node.right); });
     }
     const Value left = emitter.emit(node.left);
     const Value right = emitter.emit(node.right);
@@ -74,7 +76,8 @@ struct Lowering {
   }
 
   Value operator()(const ir::Assert& node) const {
-    emitter.fail_if(ir().CreateNot(emitter.emit_scalar(node.condition)), ErrorCode::kAssertionError, expr.span());
+    emitter.fail_if(ir().CreateNot(emitter.emit_scalar(node.condition)), ErrorCode::kAssertionError,
+                    expr.span());
     return scalar(ir().getTrue());
   }
 
@@ -85,8 +88,8 @@ struct Lowering {
 
   Value operator()(const ir::If& node) const {
     llvm::Value* condition = emitter.emit_scalar(node.condition);
-    return emitter.branch(condition, [&] { return emitter.emit(node.on_true); },
-                          [&] { return emitter.emit(node.on_false); });
+    return emitter.branch(
+        condition, [&] { return emitter.emit(node.on_true); }, [&] { return emitter.emit(node.on_false); });
   }
 
   Value operator()(const ir::Select& node) const {
@@ -129,12 +132,15 @@ struct Lowering {
     return {expr.type(), {data, emitter.i64(count)}};
   }
 
-  Value operator()(const ir::GetField& node) const { return emitter.member(emitter.emit(node.value), node.index); }
+  Value operator()(const ir::GetField& node) const {
+    return emitter.member(emitter.emit(node.value), node.index);
+  }
 
   Value operator()(const ir::Length& node) const {
     const Value value = emitter.emit(node.value);
     if (value.type.as<ir::VecType>()) return scalar(value.leaves[1]);
-    return scalar(emitter.load_field(ir().getInt64Ty(), value.scalar(), offsetof(runtime::Dict, num_entries)));
+    return scalar(
+        emitter.load_field(ir().getInt64Ty(), value.scalar(), offsetof(runtime::Dict, num_entries)));
   }
 
   Value operator()(const ir::Lookup& node) const {
@@ -144,8 +150,8 @@ struct Lowering {
       llvm::Value* outside = ir().CreateICmpUGE(key.scalar(), container.leaves[1]);
       emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, expr.span());
       const std::int64_t bytes = emitter.flat(vec->element).size_bytes;
-      return emitter.load_element(vec->element, emitter.element_address(container.leaves[0], key.scalar(), bytes),
-                                  expr.span());
+      return emitter.load_element(
+          vec->element, emitter.element_address(container.leaves[0], key.scalar(), bytes), expr.span());
     }
     const EntryType type = entry_type(container.type);
     llvm::Value* entry = find_entry(emitter, type, container.scalar(), key);
@@ -175,8 +181,8 @@ struct Lowering {
     const Value vector = emitter.emit(node.vector);
     llvm::Value* start = emitter.emit_scalar(node.start);
     llvm::Value* count = emitter.emit_scalar(node.count);
-    llvm::Value* outside = ir().CreateOr(ir().CreateICmpUGT(start, vector.leaves[1]),
-                                         ir().CreateICmpSLT(count, emitter.i64(0)));
+    llvm::Value* outside =
+        ir().CreateOr(ir().CreateICmpUGT(start, vector.leaves[1]), ir().CreateICmpSLT(count, emitter.i64(0)));
     emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, expr.span());
     llvm::Value* rest = ir().CreateSub(vector.leaves[1], start);
     const std::int64_t bytes = emitter.flat(vector.type.as<ir::VecType>()->element).size_bytes;
@@ -220,7 +226,9 @@ struct Lowering {
     return emitter.structure(type, values);
   }
 
-  static EntryType entry_type(ir::Type dict) { return {dict.as<ir::DictType>()->key, dict.as<ir::DictType>()->value}; }
+  static EntryType entry_type(ir::Type dict) {
+    return {dict.as<ir::DictType>()->key, dict.as<ir::DictType>()->value};
+  }
 
   Value rejected(std::string_view invariant) const {
     ir::internal_check(false, invariant);
@@ -233,7 +241,8 @@ struct Lowering {
 Value Emitter::emit(ir::Expr expr) {
   while (const auto* let = expr.as<ir::Let>()) {
     bind(let->symbol, emit(let->value));
-    if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value)) mark_loop_state(let->symbol);
+    if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value))
+      mark_loop_state(let->symbol);
     expr = let->body;
   }
   return std::visit(Lowering{*this, expr}, expr.record().node);
@@ -243,7 +252,8 @@ Value Emitter::load_element(ir::Type type, llvm::Value* address, ir::Span span) 
   Value value = load(type, address);
   const FlatType& leaves = flat(type);
   for (std::size_t i = 0; i + 1 < leaves.leaves.size(); ++i) {
-    if (leaves.leaves[i + 1].kind == LeafKind::kLength) check_vector(value.leaves[i], value.leaves[i + 1], span);
+    if (leaves.leaves[i + 1].kind == LeafKind::kLength)
+      check_vector(value.leaves[i], value.leaves[i + 1], span);
   }
   return value;
 }

@@ -18,10 +18,12 @@ namespace {
 
 namespace orc = llvm::orc;
 
-std::string text_of(llvm::Error error) { return llvm::toString(std::move(error)); }
+std::string text_of(llvm::Error error) {
+  return llvm::toString(std::move(error));
+}
 
-// The process's LLJIT and the library of symbols that all programs see. Lives as long as the process: code may run in
-// threads that end late.
+// The process's LLJIT and the library of symbols that all programs see. Lives as long as the process: code
+// may run in threads that end late.
 struct Process {
   std::unique_ptr<orc::LLJIT> jit;
   orc::JITDylib* symbols = nullptr;
@@ -70,7 +72,8 @@ struct Process {
     define("truncf", reinterpret_cast<const void*>(static_cast<Unary32>(&std::trunc)));
     if (llvm::Error failed = symbols->define(orc::absoluteSymbols(std::move(map)))) return failed;
     // The library is linked to ours already; its symbols need not be visible to the whole process.
-    auto sleef = orc::DynamicLibrarySearchGenerator::Load("libsleef.so.3", jit->getDataLayout().getGlobalPrefix());
+    auto sleef =
+        orc::DynamicLibrarySearchGenerator::Load("libsleef.so.3", jit->getDataLayout().getGlobalPrefix());
     if (!sleef) return sleef.takeError();
     symbols->addGenerator(std::move(*sleef));
     return llvm::Error::success();
@@ -117,7 +120,8 @@ std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
 
   orc::SymbolMap map;
   for (const auto& [name, address] : symbols) {
-    map[process.jit->mangleAndIntern(name)] = {orc::ExecutorAddr::fromPtr(address), llvm::JITSymbolFlags::Exported};
+    map[process.jit->mangleAndIntern(name)] = {orc::ExecutorAddr::fromPtr(address),
+                                               llvm::JITSymbolFlags::Exported};
   }
   if (!map.empty()) {
     if (llvm::Error failed = dylib->define(orc::absoluteSymbols(std::move(map)))) {

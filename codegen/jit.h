@@ -29,11 +29,12 @@ class LinkedCode {
   void* entry_ = nullptr;
 };
 
-/// Whether the system refuses to make written memory executable (prctl PR_SET_MDWE, SELinux): nothing can be linked then.
+/// Whether the system refuses to make written memory executable (prctl PR_SET_MDWE, SELinux): nothing can be
+/// linked then.
 bool executable_memory_refused();
 
-/// Links an object file against the runtime, the mathematical functions, the process and `symbols`, and looks up
-/// `entry`. The error is the linker's message.
+/// Links an object file against the runtime, the mathematical functions, the process and `symbols`, and looks
+/// up `entry`. The error is the linker's message.
 ///
 /// Threads  safe from all; the only place that holds an LLJIT
 std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(

@@ -8,7 +8,9 @@
 namespace weld::codegen {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 void append_member(FlatType& structure, const FlatType& member) {
   structure.member_leaves.push_back(static_cast<std::uint32_t>(structure.leaves.size()));
@@ -45,7 +47,9 @@ FlatType TypeMap::flatten(ir::Type type) {
   llvm::Type* pointer = llvm::PointerType::get(context_, 0);
   llvm::Type* length = llvm::Type::getInt64Ty(context_);
   const Leaf pointer_leaf{LeafKind::kPointer, {}, 1, 0, pointer};
-  const auto length_leaf = [&](std::int64_t offset) { return Leaf{LeafKind::kLength, {}, 1, offset, length}; };
+  const auto length_leaf = [&](std::int64_t offset) {
+    return Leaf{LeafKind::kLength, {}, 1, offset, length};
+  };
   if (const auto* kind = type.as<ir::ScalarType>()) {
     const std::int64_t bytes = ir::size_bytes(kind->kind);
     return {{{LeafKind::kScalar, kind->kind, 1, 0, scalar(kind->kind)}}, {}, bytes, bytes};
@@ -55,9 +59,11 @@ FlatType TypeMap::flatten(ir::Type type) {
     return {{{LeafKind::kSimd, simd->kind, simd->lanes, 0, lanes(simd->kind, simd->lanes)}},
             {},
             bytes,
-            std::min<std::int64_t>(static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes))), 64)};
+            std::min<std::int64_t>(
+                static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes))), 64)};
   }
-  if (type.as<ir::VecType>() || type.as<ir::VecMergerType>()) return {{pointer_leaf, length_leaf(8)}, {}, 16, 8};
+  if (type.as<ir::VecType>() || type.as<ir::VecMergerType>())
+    return {{pointer_leaf, length_leaf(8)}, {}, 16, 8};
   if (type.as<ir::AppenderType>()) return {{pointer_leaf, length_leaf(8), length_leaf(16)}, {}, 24, 8};
   if (const auto* merger = type.as<ir::MergerType>()) return flat(merger->value);
   if (const auto* structure = type.as<ir::StructType>()) {

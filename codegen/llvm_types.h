@@ -14,21 +14,22 @@ namespace weld::codegen {
 
 enum class LeafKind : std::uint8_t { kScalar, kSimd, kPointer, kLength };
 
-/// One part of a value that LLVM holds in a register. Values are kept as their leaves, never as LLVM aggregates: a
-/// struct is the leaves of its members, a vector is pointer and length, a dictionary a pointer, an appender pointer,
-/// length and capacity, a merger its value.
+/// One part of a value that LLVM holds in a register. Values are kept as their leaves, never as LLVM
+/// aggregates: a struct is the leaves of its members, a vector is pointer and length, a dictionary a pointer,
+/// an appender pointer, length and capacity, a merger its value.
 struct Leaf {
   LeafKind kind;
-  ir::ScalarKind scalar;   ///< kScalar, kSimd
-  std::uint32_t lanes;     ///< kSimd
-  std::int64_t offset;     ///< in bytes, in the C layout of the value
-  llvm::Type* type;        ///< in registers: bool is i1
+  ir::ScalarKind scalar;  ///< kScalar, kSimd
+  std::uint32_t lanes;    ///< kSimd
+  std::int64_t offset;    ///< in bytes, in the C layout of the value
+  llvm::Type* type;       ///< in registers: bool is i1
 };
 
 /// The C layout (runtime/layout.h) of a type, flattened.
 struct FlatType {
   std::vector<Leaf> leaves;
-  std::vector<std::uint32_t> member_leaves;  ///< of a struct: first leaf of each member, then the number of leaves
+  std::vector<std::uint32_t>
+      member_leaves;  ///< of a struct: first leaf of each member, then the number of leaves
   std::int64_t size_bytes = 0;
   std::int64_t align_bytes = 1;
 };

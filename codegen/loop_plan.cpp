@@ -23,7 +23,9 @@ std::size_t num_builders(ir::Type type) {
   return builders.size();
 }
 
-Counts unknown(ir::Type type) { return Counts(num_builders(type)); }
+Counts unknown(ir::Type type) {
+  return Counts(num_builders(type));
+}
 
 // Counts the merges on the way from a loop's builder parameter to the value of its body.
 class MergeCounter {
@@ -41,9 +43,12 @@ class MergeCounter {
       const auto found = known_.find(ident->symbol.id());
       return found == known_.end() ? unknown(expr.type()) : found->second;
     }
-    if (const auto* merge = expr.as<ir::Merge>()) return added(count(merge->builder), merge->value.type(), true);
-    if (const auto* merge = expr.as<ir::MergeMasked>()) return added(count(merge->builder), merge->value.type(), false);
-    if (const auto* branch = expr.as<ir::If>()) return either(count(branch->on_true), count(branch->on_false));
+    if (const auto* merge = expr.as<ir::Merge>())
+      return added(count(merge->builder), merge->value.type(), true);
+    if (const auto* merge = expr.as<ir::MergeMasked>())
+      return added(count(merge->builder), merge->value.type(), false);
+    if (const auto* branch = expr.as<ir::If>())
+      return either(count(branch->on_true), count(branch->on_false));
     if (const auto* structure = expr.as<ir::MakeStruct>()) {
       Counts all;
       for (ir::Expr member : structure->members) {
@@ -77,8 +82,10 @@ class MergeCounter {
   static Counts either(Counts left, const Counts& right) {
     for (std::size_t i = 0; i < left.size(); ++i) {
       left[i].least = std::min(left[i].least, right[i].least);
-      if (left[i].most && right[i].most) left[i].most = std::max(*left[i].most, *right[i].most);
-      else left[i].most.reset();
+      if (left[i].most && right[i].most)
+        left[i].most = std::max(*left[i].most, *right[i].most);
+      else
+        left[i].most.reset();
     }
     return left;
   }
@@ -97,8 +104,8 @@ bool merged_values_hold_pointers(ir::Type builder) {
 
 bool allocates_by_itself(ir::Expr expr) {
   if (const auto* builder = expr.as<ir::NewBuilder>()) return !builder->builder.as<ir::MergerType>();
-  return expr.is<ir::MakeVector>() || expr.is<ir::Sort>() || expr.is<ir::Serialize>() || expr.is<ir::Deserialize>() ||
-         expr.is<ir::Iterate>() || expr.is<ir::ForeignCall>();
+  return expr.is<ir::MakeVector>() || expr.is<ir::Sort>() || expr.is<ir::Serialize>() ||
+         expr.is<ir::Deserialize>() || expr.is<ir::Iterate>() || expr.is<ir::ForeignCall>();
 }
 
 }  // namespace
@@ -111,7 +118,8 @@ LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
   plan.block_iterations = ir::block_iterations(loop);
   plan.may_fork = !ir::any(function.body.effects() & ir::Effects::kForeign) &&
                   ir::annotated_bool(loop.annotations(), "parallel").value_or(true);
-  ir::for_each_node(function.body, [&](ir::Expr expr) { plan.allocates = plan.allocates || allocates_by_itself(expr); });
+  ir::for_each_node(function.body,
+                    [&](ir::Expr expr) { plan.allocates = plan.allocates || allocates_by_itself(expr); });
 
   std::vector<ir::Type> types;
   flatten_builders(parameter.type, types);

@@ -19,23 +19,24 @@ struct MergeCounts {
 /// One builder of a loop; a loop has several when its builder is a struct.
 struct LoopBuilder {
   ir::Type type;
-  std::uint32_t first_leaf = 0;   ///< among the leaves of the loop's builder
+  std::uint32_t first_leaf = 0;  ///< among the leaves of the loop's builder
   std::uint32_t num_leaves = 0;
   std::int64_t offset_bytes = 0;  ///< in the C layout of the loop's builder
   MergeCounts merges;
-  bool by_blocks = false;     ///< a merger whose sum depends on order: totals of blocks, in lanes (ir/reduction_order.h)
-  bool keyed_order = false;   ///< a dictmerger or vecmerger whose sums depend on order: ranges
+  bool by_blocks =
+      false;  ///< a merger whose sum depends on order: totals of blocks, in lanes (ir/reduction_order.h)
+  bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
 };
 
 /// Facts about a `for`, found before code is written.
 struct LoopPlan {
   std::vector<LoopBuilder> builders;
   std::int64_t block_iterations = 0;
-  bool keeps_memory = false;       ///< merged values hold pointers: what an iteration allocates must live on
-  bool allocates = false;          ///< an iteration makes vectors, dictionaries or such, besides its merges
-  bool may_fork = true;            ///< false: foreign calls, or `parallel:false`
-  bool keyed = false;              ///< has a dictmerger, groupmerger or vecmerger
-  bool keyed_order = false;        ///< one of them depends on order
+  bool keeps_memory = false;  ///< merged values hold pointers: what an iteration allocates must live on
+  bool allocates = false;     ///< an iteration makes vectors, dictionaries or such, besides its merges
+  bool may_fork = true;       ///< false: foreign calls, or `parallel:false`
+  bool keyed = false;         ///< has a dictmerger, groupmerger or vecmerger
+  bool keyed_order = false;   ///< one of them depends on order
 };
 
 /// `derived`: the builder comes from an enclosing loop, which then rules the order of keyed builders.

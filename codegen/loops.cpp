@@ -7,9 +7,10 @@
 #include "codegen/loop_plan.h"
 #include "ir/reduction_order.h"
 
-// A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that runs a part of
-// its iterations. Short loops, and loops on one thread, call it directly with the builder's state as partial; long ones
-// hand it to weld_rt_run_loop, with functions that make partial states and combine them.
+// A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that
+// runs a part of its iterations. Short loops, and loops on one thread, call it directly with the builder's
+// state as partial; long ones hand it to weld_rt_run_loop, with functions that make partial states and
+// combine them.
 
 namespace weld::codegen {
 namespace {
@@ -18,13 +19,15 @@ using ir::ScalarKind;
 
 const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
 
-// An iterator, evaluated. Which values there are depends on its kind; `values` lists them for the way through captures.
+// An iterator, evaluated. Which values there are depends on its kind; `values` lists them for the way through
+// captures.
 struct EvaluatedIterator {
   ir::IteratorKind kind;
   bool strided = false;
-  ir::Type element;          // of the vector
+  ir::Type element;  // of the vector
   ir::Span span;
-  std::vector<Value> values; // data (but for kRange), then start and stride if strided, then shape and strides of kNd
+  std::vector<Value>
+      values;  // data (but for kRange), then start and stride if strided, then shape and strides of kNd
 
   const Value& data() const { return values[0]; }
   llvm::Value* start() const { return values[kind == ir::IteratorKind::kRange ? 0 : 1].scalar(); }
@@ -33,7 +36,9 @@ struct EvaluatedIterator {
   const Value& strides() const { return values[4]; }
 };
 
-Value as_i64(llvm::Value* value) { return {kI64Type, {value}}; }
+Value as_i64(llvm::Value* value) {
+  return {kI64Type, {value}};
+}
 
 class LoopEmitter {
  public:
@@ -105,11 +110,12 @@ class LoopEmitter {
     if (it.strided) {
       if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) return checked_walk(it, end);
       if (it.kind != ir::IteratorKind::kScalar) {
-        emitter_.fail_if(ir_.CreateICmpNE(it.stride(), emitter_.i64(1)), ErrorCode::kBadIteratorLength, it.span);
+        emitter_.fail_if(ir_.CreateICmpNE(it.stride(), emitter_.i64(1)), ErrorCode::kBadIteratorLength,
+                         it.span);
       }
       llvm::Value* count = strided_count(it, end);
-      llvm::Value* outside = ir_.CreateOr(ir_.CreateICmpSLT(it.start(), emitter_.i64(0)),
-                                          ir_.CreateICmpSGT(end, length));
+      llvm::Value* outside =
+          ir_.CreateOr(ir_.CreateICmpSLT(it.start(), emitter_.i64(0)), ir_.CreateICmpSGT(end, length));
       emitter_.fail_if(outside, ErrorCode::kArrayOutOfBounds, it.span);
       length = count;
     }
@@ -131,9 +137,9 @@ class LoopEmitter {
   llvm::Value* strided_count(const EvaluatedIterator& it, llvm::Value* end) {
     llvm::Value* difference = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_with_overflow, end, it.start());
     llvm::Value* distance = ir_.CreateExtractValue(difference, 0);
-    llvm::Value* bad = ir_.CreateOr(ir_.CreateICmpSLE(it.stride(), emitter_.i64(0)),
-                                    ir_.CreateOr(ir_.CreateICmpSLT(end, it.start()),
-                                                 ir_.CreateExtractValue(difference, 1)));
+    llvm::Value* bad =
+        ir_.CreateOr(ir_.CreateICmpSLE(it.stride(), emitter_.i64(0)),
+                     ir_.CreateOr(ir_.CreateICmpSLT(end, it.start()), ir_.CreateExtractValue(difference, 1)));
     emitter_.fail_if(bad, ErrorCode::kBadIteratorLength, it.span);
     // ceil(distance / stride), without the overflow of adding stride - 1.
     llvm::Value* whole = ir_.CreateUDiv(distance, it.stride());
@@ -144,10 +150,10 @@ class LoopEmitter {
   llvm::Value* checked_walk(const EvaluatedIterator& it, llvm::Value* end) {
     const Value& shape = it.shape();
     const Value& strides = it.strides();
-    emitter_.check(emitter_.call("weld_rt_check_nditer",
-                                 {it.start(), end, it.stride(), shape.leaves[0], shape.leaves[1], strides.leaves[0],
-                                  strides.leaves[1], it.data().leaves[1]}),
-                   it.span);
+    emitter_.check(
+        emitter_.call("weld_rt_check_nditer", {it.start(), end, it.stride(), shape.leaves[0], shape.leaves[1],
+                                               strides.leaves[0], strides.leaves[1], it.data().leaves[1]}),
+        it.span);
     return ir_.CreateSub(end, it.start());
   }
 
@@ -167,8 +173,8 @@ class LoopEmitter {
     }
     llvm::Value* position = index;
     if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) {
-      position = body.call("weld_bc_nditer_offset", {index, it.start(), it.shape().leaves[0], it.strides().leaves[0],
-                                                     it.shape().leaves[1]});
+      position = body.call("weld_bc_nditer_offset", {index, it.start(), it.shape().leaves[0],
+                                                     it.strides().leaves[0], it.shape().leaves[1]});
     } else if (it.strided) {
       position = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
     }
@@ -204,13 +210,14 @@ class LoopEmitter {
     return builder.type.as<ir::AppenderType>() && !builder.merges.exact() && builder.merges.most;
   }
 
-  // Where every iteration merges the same number of times, the place of each element is known before: parts of the loop
-  // write into one block.
+  // Where every iteration merges the same number of times, the place of each element is known before: parts
+  // of the loop write into one block.
   void reserve_exact_appenders() {
     for (const LoopBuilder& builder : plan_.builders) {
       if (!is_exact_appender(builder) || builder.merges.least == 0) continue;
       llvm::Value* elements = emitter_.checked_bytes(count_, builder.merges.least, loop_.span());
-      replace_part(builder_, builder, reserve_appender(emitter_, part(builder_, builder), elements, loop_.span()));
+      replace_part(builder_, builder,
+                   reserve_appender(emitter_, part(builder_, builder), elements, loop_.span()));
     }
   }
 
@@ -230,9 +237,7 @@ class LoopEmitter {
             llvm::Value* size = ir_.CreateMul(num_blocks_, emitter_.i64(bytes));
             return Value{vector, {emitter_.allocate(size, loop_.span()), num_blocks_}};
           },
-          [&] {
-            return Value{vector, {in_frame, num_blocks_}};
-          }));
+          [&] { return Value{vector, {in_frame, num_blocks_}}; }));
     }
   }
 
@@ -246,7 +251,8 @@ class LoopEmitter {
       const Value total = emitter_.branch(
           ir_.CreateIsNull(num_blocks_), [&] { return emitter_.identity(merger->op, merger->value); },
           [&] {
-            emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)), [&] { fold_totals(*merger, totals); });
+            emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)),
+                          [&] { fold_totals(*merger, totals); });
             return emitter_.load(merger->value, totals.leaves[0]);
           });
       emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)),
@@ -285,8 +291,8 @@ class LoopEmitter {
           });
           llvm::Value* odd = ir.CreateAnd(now, fold.i64(1));
           fold.when(ir.CreateIsNotNull(odd), [&] {
-            const Value last = fold.load(
-                merger.value, fold.element_address(data, ir.CreateSub(now, fold.i64(1)), bytes));
+            const Value last =
+                fold.load(merger.value, fold.element_address(data, ir.CreateSub(now, fold.i64(1)), bytes));
             fold.store(last, fold.element_address(data, pairs, bytes));
           });
           ir.CreateStore(ir.CreateAdd(pairs, odd), count);
@@ -314,7 +320,8 @@ class LoopEmitter {
   void store_captures() {
     std::vector<Value> members;
     for (const ir::Parameter& symbol : captured_) members.push_back(emitter_.bound(symbol.symbol));
-    for (const EvaluatedIterator& it : iterators_) members.insert(members.end(), it.values.begin(), it.values.end());
+    for (const EvaluatedIterator& it : iterators_)
+      members.insert(members.end(), it.values.begin(), it.values.end());
     members.insert(members.end(), totals_.begin(), totals_.end());
     members.push_back(as_i64(count_));
     members.push_back(builder_);
@@ -360,8 +367,8 @@ class LoopEmitter {
   llvm::Function* write_body() {
     captures_type_ = captures_type();
     llvm::Type* pointer = ir_.getPtrTy();
-    llvm::Function* function = emitter_.module.add_function(
-        "loop", {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
+    llvm::Function* function =
+        emitter_.module.add_function("loop", {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
     const bool nested = emitter_.loop_depth() > 0;
     function->addFnAttr(nested ? llvm::Attribute::InlineHint : llvm::Attribute::NoInline);
     Emitter body(emitter_.module, function);
@@ -373,8 +380,8 @@ class LoopEmitter {
 
   // The states of the builders inside the body: one memory slot a leaf, which LLVM turns into registers.
   struct BodyState {
-    std::vector<llvm::AllocaInst*> slots;                // by leaf of the loop's builder
-    std::vector<std::vector<llvm::AllocaInst*>> lanes;   // by builder that goes by blocks, by leaf
+    std::vector<llvm::AllocaInst*> slots;               // by leaf of the loop's builder
+    std::vector<std::vector<llvm::AllocaInst*>> lanes;  // by builder that goes by blocks, by leaf
   };
 
   void write_blocks(Emitter& body) {
@@ -402,7 +409,8 @@ class LoopEmitter {
     ir.SetInsertPoint(in_block);
     body.poll();
     llvm::Value* rest = ir.CreateSub(end, block_begin);
-    llvm::Value* size = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, body.i64(plan_.block_iterations));
+    llvm::Value* size =
+        ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, body.i64(plan_.block_iterations));
     reserve_for_block(body, state, size);
     start_lanes(body, state);
     const auto iterate = [&](llvm::Value* index_in_block, llvm::Value* lane) {
@@ -410,8 +418,8 @@ class LoopEmitter {
       write_iteration(body, captures, state, ir.CreateNSWAdd(block_begin, index_in_block), lane);
     };
     llvm::Value* rounds_end = goes_in_rounds() ? write_rounds(body, size, iterate) : body.i64(0);
-    llvm::Value* lane_mask = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0),
-                                             body.i64(ir::kLanes - 1));
+    llvm::Value* lane_mask = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)),
+                                             body.i64(0), body.i64(ir::kLanes - 1));
     body.count_loop(
         ir.CreateSub(size, rounds_end),
         [&](llvm::Value* index) {
@@ -428,21 +436,23 @@ class LoopEmitter {
     store_state(body, state, partial);
   }
 
-  // Sums in lanes vectorise when the loop over the lanes is the inner one: lane by lane, it is a plain loop over arrays.
-  // The body is then written twice, so it must be small.
+  // Sums in lanes vectorise when the loop over the lanes is the inner one: lane by lane, it is a plain loop
+  // over arrays. The body is then written twice, so it must be small.
   bool goes_in_rounds() const {
     constexpr std::uint32_t kMaxNodes = 300;
     const ir::Expr body = lambda_.body;
-    return !totals_.empty() && !ir::any(body.effects() & ir::Effects::kLoops) && body.record().num_nodes <= kMaxNodes;
+    return !totals_.empty() && !ir::any(body.effects() & ir::Effects::kLoops) &&
+           body.record().num_nodes <= kMaxNodes;
   }
 
-  // Rounds of one iteration for each lane, as many as fit in the block; none in one that adds in order. Returns the number
-  // of iterations done.
+  // Rounds of one iteration for each lane, as many as fit in the block; none in one that adds in order.
+  // Returns the number of iterations done.
   static llvm::Value* write_rounds(Emitter& body, llvm::Value* size,
                                    const std::function<void(llvm::Value*, llvm::Value*)>& iterate) {
     auto& ir = body.ir;
     llvm::Value* whole = ir.CreateAnd(size, body.i64(-ir::kLanes));
-    llvm::Value* end = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0), whole);
+    llvm::Value* end =
+        ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0), whole);
     body.count_loop(ir.CreateUDiv(end, body.i64(ir::kLanes)), [&](llvm::Value* round) {
       llvm::Value* first = ir.CreateMul(round, body.i64(ir::kLanes), "", true, true);
       body.count_loop(
@@ -524,7 +534,8 @@ class LoopEmitter {
     }
   }
 
-  void store_totals(Emitter& body, const Captures& captures, const BodyState& state, llvm::Value* block_begin) {
+  void store_totals(Emitter& body, const Captures& captures, const BodyState& state,
+                    llvm::Value* block_begin) {
     auto& ir = body.ir;
     std::size_t next = 0;
     for (const LoopBuilder& builder : plan_.builders) {
@@ -594,7 +605,9 @@ class LoopEmitter {
     }
   }
 
-  static bool has_room(const LoopBuilder& builder) { return is_exact_appender(builder) || is_bounded_appender(builder); }
+  static bool has_room(const LoopBuilder& builder) {
+    return is_exact_appender(builder) || is_bounded_appender(builder);
+  }
 
   // --- Running.
 
@@ -602,7 +615,8 @@ class LoopEmitter {
     const bool forks = plan_.may_fork && emitter_.loop_depth() < 2;
     if (plan_.keyed_order) return run_in_ranges();
     if (!forks) return run_directly();
-    llvm::Value* may_fork = emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
+    llvm::Value* may_fork =
+        emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
     llvm::Value* worth_it = ir_.CreateICmpSGT(count_, emitter_.i64(plan_.block_iterations));
     llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), worth_it);
     // Private copies must be small beside the work.
@@ -628,7 +642,8 @@ class LoopEmitter {
   Value run_in_morsels() {
     llvm::Value* may_fork_field = emitter_.offset(emitter_.worker, offsetof(runtime::Worker, may_fork));
     llvm::Value* may_fork = ir_.CreateLoad(ir_.getInt8Ty(), may_fork_field);
-    if (!plan_.may_fork) ir_.CreateStore(ir_.getInt8(0), may_fork_field);  // the ranges stay, one after the other
+    if (!plan_.may_fork)
+      ir_.CreateStore(ir_.getInt8(0), may_fork_field);  // the ranges stay, one after the other
     llvm::Value* code = emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_});
     if (!plan_.may_fork) ir_.CreateStore(may_fork, may_fork_field);
     emitter_.propagate(code);
@@ -643,7 +658,8 @@ class LoopEmitter {
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.keyed_order || !builder.type.as<ir::VecMergerType>()) continue;
       llvm::Value* length = part(builder_, builder).leaves[1];
-      one_range = ir_.CreateOr(one_range, ir_.CreateICmpSGT(length, emitter_.i64(ir::kMaxVectorLengthForRanges)));
+      one_range =
+          ir_.CreateOr(one_range, ir_.CreateICmpSGT(length, emitter_.i64(ir::kMaxVectorLengthForRanges)));
     }
     return emitter_.branch(one_range, [&] { return run_one_range(); }, [&] { return run_after_probe(); });
   }
@@ -667,10 +683,11 @@ class LoopEmitter {
     run_partial(partial, emitter_.i64(0), first_part);
     llvm::Value* many_keys = ir_.getFalse();
     for (const LoopBuilder* builder : dicts) {
-      llvm::Value* dict = emitter_.load_field(ir_.getPtrTy(), partial.state,
-                                              static_cast<std::size_t>(builder->offset_bytes));
+      llvm::Value* dict =
+          emitter_.load_field(ir_.getPtrTy(), partial.state, static_cast<std::size_t>(builder->offset_bytes));
       llvm::Value* keys = emitter_.load_field(ir_.getInt64Ty(), dict, offsetof(runtime::Dict, num_entries));
-      many_keys = ir_.CreateOr(many_keys, ir_.CreateICmpSGT(keys, emitter_.i64(ir::kMaxDistinctKeysForRanges)));
+      many_keys =
+          ir_.CreateOr(many_keys, ir_.CreateICmpSGT(keys, emitter_.i64(ir::kMaxDistinctKeysForRanges)));
     }
     return emitter_.branch(
         many_keys,
@@ -691,8 +708,8 @@ class LoopEmitter {
 
   Partial open_partial() {
     Partial partial{emitter_.open_scope(), emitter_.frame(builder_.type)};
-    emitter_.propagate(emitter_.call(
-        init(), {emitter_.worker, captures_, emitter_.i64(0), count_, partial.state}));
+    emitter_.propagate(
+        emitter_.call(init(), {emitter_.worker, captures_, emitter_.i64(0), count_, partial.state}));
     emitter_.pop_cleanup();
     return partial;
   }
@@ -701,7 +718,8 @@ class LoopEmitter {
     with_cleanup(partial, [&] {
       // What the iterations leave behind belongs to the scope outside when merged values point to it.
       if (plan_.keeps_memory) {
-        llvm::Value* outside = emitter_.load_field(ir_.getPtrTy(), partial.scope, offsetof(runtime::Scope, parent));
+        llvm::Value* outside =
+            emitter_.load_field(ir_.getPtrTy(), partial.scope, offsetof(runtime::Scope, parent));
         emitter_.store_field(outside, emitter_.worker, offsetof(runtime::Worker, scope));
       }
       llvm::Value* code = call_body(begin, end, partial.state);
@@ -712,7 +730,8 @@ class LoopEmitter {
 
   Value close_partial(const Partial& partial) {
     with_cleanup(partial, [&] {
-      emitter_.propagate(emitter_.call(combine(), {emitter_.worker, captures_, partial.state, emitter_.i64(1)}));
+      emitter_.propagate(
+          emitter_.call(combine(), {emitter_.worker, captures_, partial.state, emitter_.i64(1)}));
     });
     emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope});
     return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
@@ -720,7 +739,8 @@ class LoopEmitter {
 
   template <class F>
   void with_cleanup(const Partial& partial, F&& write) {
-    emitter_.push_cleanup([this, partial] { emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope}); });
+    emitter_.push_cleanup(
+        [this, partial] { emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope}); });
     write();
     emitter_.pop_cleanup();
   }
@@ -822,19 +842,28 @@ class LoopEmitter {
 
 }  // namespace
 
-Value emit_loop(Emitter& emitter, ir::Expr loop) { return LoopEmitter(emitter, loop).emit(); }
+Value emit_loop(Emitter& emitter, ir::Expr loop) {
+  return LoopEmitter(emitter, loop).emit();
+}
 
 bool Emitter::derives_from_loop(ir::Expr builder) const {
   while (true) {
     if (const auto* ident = builder.as<ir::Ident>()) return loop_states_.contains(ident->symbol.id());
-    if (const auto* merge = builder.as<ir::Merge>()) builder = merge->builder;
-    else if (const auto* masked = builder.as<ir::MergeMasked>()) builder = masked->builder;
-    else if (const auto* branch = builder.as<ir::If>()) builder = branch->on_true;
-    else if (const auto* loop = builder.as<ir::For>()) builder = loop->builder;
-    else if (const auto* field = builder.as<ir::GetField>()) builder = field->value;
-    else if (const auto* let = builder.as<ir::Let>()) builder = let->body;
+    if (const auto* merge = builder.as<ir::Merge>())
+      builder = merge->builder;
+    else if (const auto* masked = builder.as<ir::MergeMasked>())
+      builder = masked->builder;
+    else if (const auto* branch = builder.as<ir::If>())
+      builder = branch->on_true;
+    else if (const auto* loop = builder.as<ir::For>())
+      builder = loop->builder;
+    else if (const auto* field = builder.as<ir::GetField>())
+      builder = field->value;
+    else if (const auto* let = builder.as<ir::Let>())
+      builder = let->body;
     else if (const auto* structure = builder.as<ir::MakeStruct>()) {
-      return std::ranges::any_of(structure->members, [this](ir::Expr member) { return derives_from_loop(member); });
+      return std::ranges::any_of(structure->members,
+                                 [this](ir::Expr member) { return derives_from_loop(member); });
     } else {
       return false;
     }

@@ -23,15 +23,16 @@ struct Header {
 
   explicit Header(const std::string& object) {
     const XXH128_hash_t checksum = XXH3_128bits(object.data(), object.size());
-    text = fmt::format("{}{}\n{:016x}{:016x} {}\n", kMagic, target_description(), checksum.high64, checksum.low64,
-                       object.size());
+    text = fmt::format("{}{}\n{:016x}{:016x} {}\n", kMagic, target_description(), checksum.high64,
+                       checksum.low64, object.size());
   }
 };
 
 // A file that is closed with the object.
 class File {
  public:
-  File(const std::string& path, int flags, mode_t mode = 0) : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  File(const std::string& path, int flags, mode_t mode = 0)
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~File() {
     if (fd_ >= 0) close(fd_);
   }
@@ -41,7 +42,7 @@ class File {
   bool is_open() const { return fd_ >= 0; }
 
   bool is_own_regular_file() const {
-    struct stat status {};
+    struct stat status{};
     return fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid();
   }
 
@@ -71,7 +72,7 @@ class File {
 };
 
 bool is_private_directory(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return false;
   return status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
 }

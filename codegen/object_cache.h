@@ -9,11 +9,12 @@ namespace weld::codegen {
 
 /// Compiled objects on disk, shared by processes of one user.
 ///
-/// Files     one an object, named by its key, with a header that names the version of this library, LLVM and the
-///           processor, and a checksum. Written under another name and renamed: never seen half-written. What does not
-///           match is ignored, and replaced by the next store
-/// Safety    the directory is made 0700; one that belongs to another user, or that others may write, is not used
-/// Errors    none: a cache that cannot be used is empty, and stores nothing
+/// Files     one an object, named by its key, with a header that names the version of this library, LLVM and
+/// the
+///           processor, and a checksum. Written under another name and renamed: never seen half-written. What
+///           does not match is ignored, and replaced by the next store
+/// Safety    the directory is made 0700; one that belongs to another user, or that others may write, is not
+/// used Errors    none: a cache that cannot be used is empty, and stores nothing
 class ObjectCache {
  public:
   using Key = std::array<std::uint64_t, 2>;

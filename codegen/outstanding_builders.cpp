@@ -10,8 +10,8 @@ namespace {
 
 using runtime::LayoutKind;
 
-// The memory that is a builder's own, by its first field: data of an appender or a vecmerger, the table of the others.
-// Mergers have none, and a builder that holds nothing yet may have none.
+// The memory that is a builder's own, by its first field: data of an appender or a vecmerger, the table of
+// the others. Mergers have none, and a builder that holds nothing yet may have none.
 void collect(const runtime::TypeLayout& layout, const std::byte* value, std::vector<void*>& found) {
   switch (layout.kind) {
     case LayoutKind::kStruct:
@@ -26,7 +26,8 @@ void collect(const runtime::TypeLayout& layout, const std::byte* value, std::vec
       if (memory) found.push_back(memory);
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 

@@ -10,8 +10,8 @@ namespace weld::codegen {
 /// Makes the builders in a result known. `owner` stands for the result: what it is does not matter.
 void remember_builders(const runtime::Context& context, runtime::RootValue result, const void* owner);
 
-/// Moves the blocks of all builders in the arguments to `consumed`, and forgets them. False, and nothing moved, when one of
-/// them is not known: it was given to a run before, its value is gone, or it was made up.
+/// Moves the blocks of all builders in the arguments to `consumed`, and forgets them. False, and nothing
+/// moved, when one of them is not known: it was given to a run before, its value is gone, or it was made up.
 bool take_builders(runtime::Context& context, runtime::RootValue arguments, runtime::OwnedBlocks& consumed);
 
 /// The result is freed: those of its builders that were not taken are gone.

@@ -21,7 +21,8 @@ void bind_parameters(Emitter& emitter, std::span<const ir::Parameter> parameters
     for (std::size_t leaf = 0; leaf < own.leaves.size(); ++leaf) {
       const bool opaque = own.leaves[leaf].kind == LeafKind::kPointer &&
                           (leaf + 1 == own.leaves.size() || own.leaves[leaf + 1].kind != LeafKind::kLength);
-      if (opaque) emitter.fail_if(emitter.ir.CreateIsNull(value.leaves[leaf]), ErrorCode::kArrayOutOfBounds, {});
+      if (opaque)
+        emitter.fail_if(emitter.ir.CreateIsNull(value.leaves[leaf]), ErrorCode::kArrayOutOfBounds, {});
     }
     emitter.bind(parameters[i].symbol, value);
   }

@@ -27,12 +27,18 @@ llvm::CmpInst::Predicate predicate(BinaryOp op, ScalarKind kind) {
   const bool real = ir::is_float(kind);
   const bool is_signed = ir::is_signed(kind);
   switch (op) {
-    case BinaryOp::kEq: return real ? P::FCMP_OEQ : P::ICMP_EQ;
-    case BinaryOp::kNe: return real ? P::FCMP_UNE : P::ICMP_NE;
-    case BinaryOp::kLt: return real ? P::FCMP_OLT : is_signed ? P::ICMP_SLT : P::ICMP_ULT;
-    case BinaryOp::kGt: return real ? P::FCMP_OGT : is_signed ? P::ICMP_SGT : P::ICMP_UGT;
-    case BinaryOp::kLe: return real ? P::FCMP_OLE : is_signed ? P::ICMP_SLE : P::ICMP_ULE;
-    default: return real ? P::FCMP_OGE : is_signed ? P::ICMP_SGE : P::ICMP_UGE;
+    case BinaryOp::kEq:
+      return real ? P::FCMP_OEQ : P::ICMP_EQ;
+    case BinaryOp::kNe:
+      return real ? P::FCMP_UNE : P::ICMP_NE;
+    case BinaryOp::kLt:
+      return real ? P::FCMP_OLT : is_signed ? P::ICMP_SLT : P::ICMP_ULT;
+    case BinaryOp::kGt:
+      return real ? P::FCMP_OGT : is_signed ? P::ICMP_SGT : P::ICMP_UGT;
+    case BinaryOp::kLe:
+      return real ? P::FCMP_OLE : is_signed ? P::ICMP_SLE : P::ICMP_ULE;
+    default:
+      return real ? P::FCMP_OGE : is_signed ? P::ICMP_SGE : P::ICMP_UGE;
   }
 }
 
@@ -55,14 +61,15 @@ std::string vector_variants(ModuleEmitter& module, const ir::MathFunction& math,
     const llvm::SmallVector<llvm::Type*, 2> parameters(num_arguments, type);
     used.push_back(module.external_function(symbol, llvm::FunctionType::get(type, parameters, false), true));
     if (!variants.empty()) variants += ',';
-    variants += fmt::format("_ZGV_LLVM_N{}{}_{}({})", lanes, std::string(num_arguments, 'v'), scalar_symbol, symbol);
+    variants +=
+        fmt::format("_ZGV_LLVM_N{}{}_{}({})", lanes, std::string(num_arguments, 'v'), scalar_symbol, symbol);
   }
   llvm::appendToCompilerUsed(module.module(), used);
   return variants;
 }
 
-// A call of a mathematical function for one scalar or for lanes. Where there is no vector form, lanes are called for one
-// by one.
+// A call of a mathematical function for one scalar or for lanes. Where there is no vector form, lanes are
+// called for one by one.
 llvm::Value* call_math(Emitter& emitter, const ir::MathFunction* math, ir::Type type,
                        llvm::ArrayRef<llvm::Value*> arguments) {
   ir::internal_check(math != nullptr, "the operator has a mathematical function");
@@ -82,7 +89,8 @@ llvm::Value* call_math(Emitter& emitter, const ir::MathFunction* math, ir::Type 
   if (lanes == 1) {
     llvm::CallInst* made = emitter.call(function, arguments);
     const std::string variants = vector_variants(emitter.module, *math, kind, symbol, arguments.size());
-    if (!variants.empty()) made->addFnAttr(llvm::Attribute::get(ir.getContext(), "vector-function-abi-variant", variants));
+    if (!variants.empty())
+      made->addFnAttr(llvm::Attribute::get(ir.getContext(), "vector-function-abi-variant", variants));
     return made;
   }
   llvm::Value* result = llvm::PoisonValue::get(arguments.front()->getType());
@@ -94,8 +102,8 @@ llvm::Value* call_math(Emitter& emitter, const ir::MathFunction* math, ir::Type 
   return result;
 }
 
-// `divisor` without the two values for which a machine division traps: zero has failed already, and by minus one the
-// quotient is the negation (which wraps) and the remainder is 0.
+// `divisor` without the two values for which a machine division traps: zero has failed already, and by minus
+// one the quotient is the negation (which wraps) and the remainder is 0.
 struct SafeDivisor {
   llvm::Value* divisor;
   llvm::Value* is_minus_one;  // null when it cannot be
@@ -124,7 +132,8 @@ llvm::Value* divide(Emitter& emitter, ScalarKind kind, llvm::Value* left, llvm::
   return safe.is_minus_one ? ir.CreateSelect(safe.is_minus_one, ir.CreateNeg(left), quotient) : quotient;
 }
 
-llvm::Value* remainder(Emitter& emitter, ScalarKind kind, llvm::Value* left, llvm::Value* right, ir::Span span) {
+llvm::Value* remainder(Emitter& emitter, ScalarKind kind, llvm::Value* left, llvm::Value* right,
+                       ir::Span span) {
   auto& ir = emitter.ir;
   if (ir::is_float(kind)) return ir.CreateFRem(left, right);
   const SafeDivisor safe = safe_divisor(emitter, kind, right, span);
@@ -137,7 +146,8 @@ llvm::Value* sign(Emitter& emitter, ScalarKind kind, llvm::Value* value) {
   llvm::Value* zero = llvm::Constant::getNullValue(type);
   if (ir::is_float(kind)) {
     llvm::Value* flat = ir.CreateSelect(ir.CreateFCmpOEQ(value, zero), zero, value);  // NaN stays
-    llvm::Value* low = ir.CreateSelect(ir.CreateFCmpOLT(value, zero), llvm::ConstantFP::get(type, -1.0), flat);
+    llvm::Value* low =
+        ir.CreateSelect(ir.CreateFCmpOLT(value, zero), llvm::ConstantFP::get(type, -1.0), flat);
     return ir.CreateSelect(ir.CreateFCmpOGT(value, zero), llvm::ConstantFP::get(type, 1.0), low);
   }
   if (!ir::is_signed(kind)) return ir.CreateZExt(ir.CreateICmpNE(value, zero), type);
@@ -152,8 +162,8 @@ llvm::Value* absolute(Emitter& emitter, ScalarKind kind, llvm::Value* value) {
   return ir.CreateBinaryIntrinsic(llvm::Intrinsic::abs, value, ir.getFalse());
 }
 
-// Saturating, NaN to 0. The plain conversion is poison out of range, but is then not selected; this form vectorises,
-// where the saturating intrinsic does not.
+// Saturating, NaN to 0. The plain conversion is poison out of range, but is then not selected; this form
+// vectorises, where the saturating intrinsic does not.
 llvm::Value* float_to_int(Emitter& emitter, ScalarKind to, llvm::Value* value, llvm::Type* int_type) {
   auto& ir = emitter.ir;
   const int width = ir::bit_width(to);
@@ -161,12 +171,15 @@ llvm::Value* float_to_int(Emitter& emitter, ScalarKind to, llvm::Value* value, l
   const double low = is_signed ? -std::ldexp(1.0, width - 1) : 0.0;
   const double past = std::ldexp(1.0, is_signed ? width - 1 : width);
   const auto bits = static_cast<unsigned>(width);
-  const llvm::APInt smallest = is_signed ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getMinValue(bits);
-  const llvm::APInt largest = is_signed ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getMaxValue(bits);
+  const llvm::APInt smallest =
+      is_signed ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getMinValue(bits);
+  const llvm::APInt largest =
+      is_signed ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getMaxValue(bits);
   llvm::Value* low_limit = llvm::ConstantFP::get(value->getType(), low);
   llvm::Value* converted = is_signed ? ir.CreateFPToSI(value, int_type) : ir.CreateFPToUI(value, int_type);
-  llvm::Value* below = ir.CreateSelect(ir.CreateFCmpOLT(value, low_limit), llvm::ConstantInt::get(int_type, smallest),
-                                       llvm::Constant::getNullValue(int_type));
+  llvm::Value* below =
+      ir.CreateSelect(ir.CreateFCmpOLT(value, low_limit), llvm::ConstantInt::get(int_type, smallest),
+                      llvm::Constant::getNullValue(int_type));
   llvm::Value* inside = ir.CreateSelect(ir.CreateFCmpOGE(value, low_limit), converted, below);
   return ir.CreateSelect(ir.CreateFCmpOGE(value, llvm::ConstantFP::get(value->getType(), past)),
                          llvm::ConstantInt::get(int_type, largest), inside);
@@ -177,44 +190,68 @@ llvm::Value* float_to_int(Emitter& emitter, ScalarKind to, llvm::Value* value, l
 llvm::Value* Emitter::unary(UnaryOp op, ir::Type type, llvm::Value* value) {
   const ScalarKind kind = ir::element_kind(type);
   switch (op) {
-    case UnaryOp::kNeg: return ir::is_float(kind) ? ir.CreateFNeg(value) : ir.CreateNeg(value);
-    case UnaryOp::kNot: return ir.CreateNot(value);
-    case UnaryOp::kSqrt: return ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, value);
-    case UnaryOp::kFloor: return ir.CreateUnaryIntrinsic(llvm::Intrinsic::floor, value);
-    case UnaryOp::kCeil: return ir.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, value);
-    case UnaryOp::kTrunc: return ir.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, value);
-    case UnaryOp::kRound: return ir.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, value);
-    case UnaryOp::kAbs: return absolute(*this, kind, value);
-    case UnaryOp::kSign: return sign(*this, kind, value);
-    case UnaryOp::kIsNan: return ir.CreateFCmpUNO(value, value);
-    default: break;
+    case UnaryOp::kNeg:
+      return ir::is_float(kind) ? ir.CreateFNeg(value) : ir.CreateNeg(value);
+    case UnaryOp::kNot:
+      return ir.CreateNot(value);
+    case UnaryOp::kSqrt:
+      return ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, value);
+    case UnaryOp::kFloor:
+      return ir.CreateUnaryIntrinsic(llvm::Intrinsic::floor, value);
+    case UnaryOp::kCeil:
+      return ir.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, value);
+    case UnaryOp::kTrunc:
+      return ir.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, value);
+    case UnaryOp::kRound:
+      return ir.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, value);
+    case UnaryOp::kAbs:
+      return absolute(*this, kind, value);
+    case UnaryOp::kSign:
+      return sign(*this, kind, value);
+    case UnaryOp::kIsNan:
+      return ir.CreateFCmpUNO(value, value);
+    default:
+      break;
   }
   return call_math(*this, ir::math_function(op), type, {value});
 }
 
-llvm::Value* Emitter::binary(BinaryOp op, ir::Type type, llvm::Value* left, llvm::Value* right, ir::Span span) {
+llvm::Value* Emitter::binary(BinaryOp op, ir::Type type, llvm::Value* left, llvm::Value* right,
+                             ir::Span span) {
   const ScalarKind kind = ir::element_kind(type);
   const bool real = ir::is_float(kind);
   if (ir::is_comparison(op)) return ir.CreateCmp(predicate(op, kind), left, right);
   const auto shift_count = [&] {
-    return ir.CreateAnd(right, llvm::ConstantInt::get(right->getType(),
-                                                      static_cast<std::uint64_t>(ir::bit_width(kind)) - 1));
+    return ir.CreateAnd(
+        right, llvm::ConstantInt::get(right->getType(), static_cast<std::uint64_t>(ir::bit_width(kind)) - 1));
   };
   switch (op) {
-    case BinaryOp::kAdd: return real ? ir.CreateFAdd(left, right) : ir.CreateAdd(left, right);
-    case BinaryOp::kSub: return real ? ir.CreateFSub(left, right) : ir.CreateSub(left, right);
-    case BinaryOp::kMul: return real ? ir.CreateFMul(left, right) : ir.CreateMul(left, right);
-    case BinaryOp::kDiv: return divide(*this, kind, left, right, span);
-    case BinaryOp::kRem: return remainder(*this, kind, left, right, span);
-    case BinaryOp::kBitAnd: return ir.CreateAnd(left, right);
-    case BinaryOp::kBitOr: return ir.CreateOr(left, right);
-    case BinaryOp::kXor: return ir.CreateXor(left, right);
-    case BinaryOp::kShl: return ir.CreateShl(left, shift_count());
+    case BinaryOp::kAdd:
+      return real ? ir.CreateFAdd(left, right) : ir.CreateAdd(left, right);
+    case BinaryOp::kSub:
+      return real ? ir.CreateFSub(left, right) : ir.CreateSub(left, right);
+    case BinaryOp::kMul:
+      return real ? ir.CreateFMul(left, right) : ir.CreateMul(left, right);
+    case BinaryOp::kDiv:
+      return divide(*this, kind, left, right, span);
+    case BinaryOp::kRem:
+      return remainder(*this, kind, left, right, span);
+    case BinaryOp::kBitAnd:
+      return ir.CreateAnd(left, right);
+    case BinaryOp::kBitOr:
+      return ir.CreateOr(left, right);
+    case BinaryOp::kXor:
+      return ir.CreateXor(left, right);
+    case BinaryOp::kShl:
+      return ir.CreateShl(left, shift_count());
     case BinaryOp::kShr:
       return ir::is_signed(kind) ? ir.CreateAShr(left, shift_count()) : ir.CreateLShr(left, shift_count());
-    case BinaryOp::kMin: return ir.CreateBinaryIntrinsic(min_max_intrinsic(true, kind), left, right);
-    case BinaryOp::kMax: return ir.CreateBinaryIntrinsic(min_max_intrinsic(false, kind), left, right);
-    default: break;
+    case BinaryOp::kMin:
+      return ir.CreateBinaryIntrinsic(min_max_intrinsic(true, kind), left, right);
+    case BinaryOp::kMax:
+      return ir.CreateBinaryIntrinsic(min_max_intrinsic(false, kind), left, right);
+    default:
+      break;
   }
   return call_math(*this, ir::math_function(op), type, {left, right});
 }
@@ -231,17 +268,22 @@ llvm::Value* Emitter::cast(ir::Type from, ScalarKind to, llvm::Value* value) {
   if (ir::is_float(kind)) {
     return ir::is_float(to) ? ir.CreateFPCast(value, type) : float_to_int(*this, to, value, type);
   }
-  if (ir::is_float(to)) return ir::is_signed(kind) ? ir.CreateSIToFP(value, type) : ir.CreateUIToFP(value, type);
+  if (ir::is_float(to))
+    return ir::is_signed(kind) ? ir.CreateSIToFP(value, type) : ir.CreateUIToFP(value, type);
   return ir.CreateIntCast(value, type, ir::is_signed(kind));
 }
 
 llvm::Value* Emitter::merge_scalars(ir::MergeOp op, ScalarKind kind, llvm::Value* left, llvm::Value* right) {
   const ir::Type type = ir::Type::scalar(kind);
   switch (op) {
-    case ir::MergeOp::kAdd: return binary(BinaryOp::kAdd, type, left, right, {});
-    case ir::MergeOp::kMul: return binary(BinaryOp::kMul, type, left, right, {});
-    case ir::MergeOp::kMin: return binary(BinaryOp::kMin, type, left, right, {});
-    case ir::MergeOp::kMax: return binary(BinaryOp::kMax, type, left, right, {});
+    case ir::MergeOp::kAdd:
+      return binary(BinaryOp::kAdd, type, left, right, {});
+    case ir::MergeOp::kMul:
+      return binary(BinaryOp::kMul, type, left, right, {});
+    case ir::MergeOp::kMin:
+      return binary(BinaryOp::kMin, type, left, right, {});
+    case ir::MergeOp::kMax:
+      return binary(BinaryOp::kMax, type, left, right, {});
   }
   return left;
 }
@@ -257,7 +299,8 @@ Value Emitter::merge_values(ir::MergeOp op, const Value& left, const Value& righ
 
 Value Emitter::identity(ir::MergeOp op, ir::Type type) {
   Value value{type, {}};
-  for (const Leaf& leaf : flat(type).leaves) value.leaves.push_back(scalar_constant(ir::identity_of(op, leaf.scalar)));
+  for (const Leaf& leaf : flat(type).leaves)
+    value.leaves.push_back(scalar_constant(ir::identity_of(op, leaf.scalar)));
   return value;
 }
 

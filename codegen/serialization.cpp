@@ -1,8 +1,8 @@
 #include "codegen/dictionaries.h"
 #include "codegen/emitter.h"
 
-// `serialize` and `deserialize`: the runtime walks values by their layout (runtime/serialize.h); generated code inserts
-// into dictionaries.
+// `serialize` and `deserialize`: the runtime walks values by their layout (runtime/serialize.h); generated
+// code inserts into dictionaries.
 
 namespace weld::codegen {
 namespace {
@@ -40,13 +40,14 @@ Value emit_deserialize(Emitter& emitter, ir::Expr expr) {
   llvm::Constant* inserts = emitter.null();
   if (!functions.empty()) {
     auto* array_type = llvm::ArrayType::get(emitter.ir.getPtrTy(), functions.size());
-    inserts = new llvm::GlobalVariable(emitter.module.module(), array_type, true, llvm::GlobalValue::InternalLinkage,
+    inserts = new llvm::GlobalVariable(emitter.module.module(), array_type, true,
+                                       llvm::GlobalValue::InternalLinkage,
                                        llvm::ConstantArray::get(array_type, functions), "dict_inserts");
   }
   llvm::Value* result = emitter.frame(node.target);
   llvm::Value* layout = emitter.i32(emitter.module.layout_index(node.target));
-  emitter.check(emitter.call("weld_rt_deserialize", {emitter.worker, layout, buffer.leaves[0], buffer.leaves[1],
-                                                     inserts, result}),
+  emitter.check(emitter.call("weld_rt_deserialize",
+                             {emitter.worker, layout, buffer.leaves[0], buffer.leaves[1], inserts, result}),
                 expr.span());
   return emitter.load(node.target, result);
 }

@@ -22,10 +22,11 @@ llvm::Function* as_comparator(Emitter& emitter, llvm::Function* compare) {
   return function;
 }
 
-llvm::Function* language_comparator(Emitter& emitter, const CapturedFunction& captured, const ir::Lambda& lambda,
-                                    ir::Type element) {
+llvm::Function* language_comparator(Emitter& emitter, const CapturedFunction& captured,
+                                    const ir::Lambda& lambda, ir::Type element) {
   llvm::Type* pointer = emitter.ir.getPtrTy();
-  llvm::Function* function = emitter.module.add_function("sort_compare", {pointer, pointer, pointer, pointer, pointer});
+  llvm::Function* function =
+      emitter.module.add_function("sort_compare", {pointer, pointer, pointer, pointer, pointer});
   Emitter inside(emitter.module, function);
   captured.bind(inside, function->getArg(1));
   inside.set_loop_depth(emitter.loop_depth() + 1);
@@ -41,14 +42,13 @@ llvm::Function* language_comparator(Emitter& emitter, const CapturedFunction& ca
 
 llvm::Function* key_comparator(Emitter& emitter, ir::Type key) {
   llvm::Type* pointer = emitter.ir.getPtrTy();
-  return emitter.module.shared_function(
-      "compare_keys", key, 0, {pointer, pointer, pointer, pointer, pointer}, emitter.ir.getInt32Ty(),
-      [&](llvm::Function* made) {
-        Emitter inside(emitter.module, made);
-        const Value left = inside.load(key, made->getArg(2));
-        const Value right = inside.load(key, made->getArg(3));
-        inside.ir.CreateRet(inside.total_order(left, right));
-      });
+  return emitter.module.shared_function("compare_keys", key, 0, {pointer, pointer, pointer, pointer, pointer},
+                                        emitter.ir.getInt32Ty(), [&](llvm::Function* made) {
+                                          Emitter inside(emitter.module, made);
+                                          const Value left = inside.load(key, made->getArg(2));
+                                          const Value right = inside.load(key, made->getArg(3));
+                                          inside.ir.CreateRet(inside.total_order(left, right));
+                                        });
 }
 
 // An array of the keys of all elements.
@@ -92,8 +92,9 @@ Value emit_sort(Emitter& emitter, ir::Expr expr) {
   const ir::Type key = lambda.body.type();
   if (const auto* scalar = key.as<ir::ScalarType>()) {
     llvm::Value* kind = emitter.i32(static_cast<std::uint32_t>(scalar->kind));
-    emitter.check(emitter.call("weld_rt_sort_by_scalar", {emitter.worker, data, length, bytes, keys, kind, result}),
-                  expr.span());
+    emitter.check(
+        emitter.call("weld_rt_sort_by_scalar", {emitter.worker, data, length, bytes, keys, kind, result}),
+        expr.span());
   } else {
     llvm::Value* key_bytes = emitter.i64(emitter.flat(key).size_bytes);
     emitter.check(emitter.call("weld_rt_sort_by_key", {emitter.worker, data, length, bytes, keys, key_bytes,

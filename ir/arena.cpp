@@ -57,7 +57,9 @@ std::uint32_t depth_of(const T&) {
   return 0;
 }
 
-std::uint32_t parts_of(const Type& type) { return type.record().num_parts; }
+std::uint32_t parts_of(const Type& type) {
+  return type.record().num_parts;
+}
 std::uint32_t parts_of(const std::span<const Type>& types) {
   std::uint64_t parts = 0;
   for (Type type : types) parts += type.record().num_parts;
@@ -246,7 +248,8 @@ Type Arena::add_type(const TypeNode& node) {
       },
       node);
   if (record.num_parts > kMaxTypeParts) {
-    throw UserError(fmt::format("the type has more than {} parts", kMaxTypeParts), {}, ErrorCode::kBudgetExceeded);
+    throw UserError(fmt::format("the type has more than {} parts", kMaxTypeParts), {},
+                    ErrorCode::kBudgetExceeded);
   }
   std::visit(WellFormed{}, node);
   record.hash = type_hash(node);

@@ -249,7 +249,8 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
                      .partials = nullptr,
                      .memory = nullptr};
   if (descriptor.flags & kLoopRanges) {
-    const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations, descriptor.max_ranges);
+    const ir::Ranges ranges =
+        ir::cut_ranges(num_iterations, descriptor.block_iterations, descriptor.max_ranges);
     loop.num_partials = ranges.num_ranges;
     loop.partial_iterations = ranges.range_iterations;
   } else if (threads_for(caller, num_morsels) == 1) {

@@ -7,11 +7,13 @@
 namespace weld::codegen {
 namespace {
 
-ir::Type element_of(ir::Type appender) { return appender.as<ir::AppenderType>()->element; }
+ir::Type element_of(ir::Type appender) {
+  return appender.as<ir::AppenderType>()->element;
+}
 
 // Calls a runtime function on the state, which is in memory meanwhile.
-Value through_memory(Emitter& emitter, const Value& state, const std::function<llvm::Value*(llvm::Value*)>& run,
-                     ir::Span span) {
+Value through_memory(Emitter& emitter, const Value& state,
+                     const std::function<llvm::Value*(llvm::Value*)>& run, ir::Span span) {
   llvm::AllocaInst* slot = emitter.frame(state.type);
   emitter.store(state, slot);
   emitter.check(run(slot), span);
@@ -46,7 +48,8 @@ class AppenderOps final : public BuilderOps {
     const std::int64_t bytes = emitter.flat(element).size_bytes;
     if (!mask) {
       const Leaf leaf = emitter.flat(lanes.type).leaves.front();
-      emitter.store_leaf(leaf, lanes.scalar(), emitter.element_address(state.leaves[0], state.leaves[1], bytes));
+      emitter.store_leaf(leaf, lanes.scalar(),
+                         emitter.element_address(state.leaves[0], state.leaves[1], bytes));
       return lengthened(emitter, state, emitter.i64(count));
     }
     // Every lane is written; the length moves past those that count.
@@ -63,7 +66,8 @@ class AppenderOps final : public BuilderOps {
     return create(emitter, outer.type, nullptr, span);
   }
 
-  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
+                ir::Span span) const override {
     const std::int64_t bytes = emitter.flat(element_of(into.type)).size_bytes;
     return through_memory(
         emitter, into,

@@ -26,7 +26,8 @@ Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::
   return ops.merge(emitter, builder, value, span);
 }
 
-Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask, ir::Span span) {
+Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask,
+                   ir::Span span) {
   if (mask->getType()->isVectorTy()) {
     return builder_ops(builder.type).merge_lanes(emitter, builder, value, mask, span);
   }
@@ -44,14 +45,16 @@ Value combine_each(Emitter& emitter, const Value& into, const PartialArray& part
   llvm::AllocaInst* state = emitter.frame(into.type);
   emitter.store(into, state);
   emitter.count_loop(partials.count, [&](llvm::Value* index) {
-    const Value partial = emitter.load(
-        into.type, emitter.element_address(partials.first, index, partials.stride_bytes));
+    const Value partial =
+        emitter.load(into.type, emitter.element_address(partials.first, index, partials.stride_bytes));
     emitter.store(add(emitter.load(into.type, state), partial), state);
   });
   return emitter.load(into.type, state);
 }
 
-llvm::ConstantInt* reserved_capacity(Emitter& emitter) { return emitter.i64(INT64_MAX); }
+llvm::ConstantInt* reserved_capacity(Emitter& emitter) {
+  return emitter.i64(INT64_MAX);
+}
 
 llvm::Value* fold_simd(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes) {
   auto& ir = emitter.ir;

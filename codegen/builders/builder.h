@@ -4,18 +4,20 @@
 
 namespace weld::codegen {
 
-/// The states of a loop's partials (runtime/morsel_loop.h): builder `i` of `count` is at `first + i * stride_bytes`.
+/// The states of a loop's partials (runtime/morsel_loop.h): builder `i` of `count` is at `first + i *
+/// stride_bytes`.
 struct PartialArray {
   llvm::Value* first;
   std::int64_t stride_bytes;
   llvm::Value* count;
 };
 
-/// What generated code does with one type of builder. A builder is a commutative monoid (the appender: an ordered one):
-/// `create` makes it empty, `merge` adds a value, `combine` adds other states in order, `result` ends it.
+/// What generated code does with one type of builder. A builder is a commutative monoid (the appender: an
+/// ordered one): `create` makes it empty, `merge` adds a value, `combine` adds other states in order,
+/// `result` ends it.
 ///
-/// All functions write code at the emitter's place and leave on errors. States are Values, passed on: a state that was
-/// given to a function must not be used again.
+/// All functions write code at the emitter's place and leave on errors. States are Values, passed on: a state
+/// that was given to a function must not be used again.
 class BuilderOps {
  public:
   virtual ~BuilderOps() = default;
@@ -30,7 +32,8 @@ class BuilderOps {
   /// A state for a part of a loop over a builder in the state `outer`, to be combined into it.
   virtual Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const = 0;
   /// Adds partial states, in their order.
-  virtual Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const = 0;
+  virtual Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
+                        ir::Span span) const = 0;
   virtual Value result(Emitter& emitter, const Value& builder, ir::Type type, ir::Span span) const = 0;
 };
 
@@ -46,7 +49,8 @@ extern const BuilderOps& vecmerger_ops;
 /// Merges a value of the merge type, or lanes of it.
 Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::Span span);
 /// Merges where the mask (bool, or simd[bool] for lanes) is true.
-Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask, ir::Span span);
+Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask,
+                   ir::Span span);
 
 /// An appender of whole simd values, for which lanes are one element.
 bool takes_simd_elements(ir::Type builder);

@@ -1,20 +1,25 @@
 #include "codegen/builders/builder.h"
 #include "codegen/dictionaries.h"
 
-// A dictmerger's state is the dictionary that it fills (runtime/abi.h: Dict). A new entry starts at the identity.
+// A dictmerger's state is the dictionary that it fills (runtime/abi.h: Dict). A new entry starts at the
+// identity.
 
 namespace weld::codegen {
 namespace {
 
-const ir::DictMergerType& merger_type(ir::Type type) { return *type.as<ir::DictMergerType>(); }
+const ir::DictMergerType& merger_type(ir::Type type) {
+  return *type.as<ir::DictMergerType>();
+}
 
-EntryType entry_type(ir::Type type) { return {merger_type(type).key, merger_type(type).value}; }
+EntryType entry_type(ir::Type type) {
+  return {merger_type(type).key, merger_type(type).value};
+}
 
 void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
                  ir::Span span) {
   const EntryType entry = entry_type(type);
   const ir::MergeOp op = merger_type(type).op;
-  llvm::Value* index = find_or_insert(emitter, entry, dict, key, emitter.identity(op, entry.value), span);
+  llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span);
   llvm::Value* address = entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index));
   emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
 }
@@ -24,7 +29,8 @@ void write_combine(ModuleEmitter& module, llvm::Function* function, ir::Type typ
   Emitter emitter(module, function);
   const EntryType entry = entry_type(type);
   llvm::Value* from = function->getArg(2);
-  llvm::Value* count = emitter.load_field(emitter.ir.getInt64Ty(), from, offsetof(runtime::Dict, num_entries));
+  llvm::Value* count =
+      emitter.load_field(emitter.ir.getInt64Ty(), from, offsetof(runtime::Dict, num_entries));
   emitter.count_loop(count, [&](llvm::Value* index) {
     llvm::Value* address = entry_address(emitter, entry, from, index);
     const Value key = emitter.load(entry.key, address);
@@ -50,7 +56,8 @@ class DictMergerOps final : public BuilderOps {
   }
 
   Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const override {
-    merge_entry(emitter, builder.type, builder.scalar(), emitter.member(value, 0), emitter.member(value, 1), span);
+    merge_entry(emitter, builder.type, builder.scalar(), emitter.member(value, 0), emitter.member(value, 1),
+                span);
     return builder;
   }
 
@@ -58,7 +65,8 @@ class DictMergerOps final : public BuilderOps {
     return create(emitter, outer.type, nullptr, span);
   }
 
-  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
+                ir::Span span) const override {
     auto& ir = emitter.ir;
     llvm::Function* function = emitter.module.shared_function(
         "combine", into.type, 0, {ir.getPtrTy(), ir.getPtrTy(), ir.getPtrTy()}, ir.getInt32Ty(),
@@ -69,7 +77,9 @@ class DictMergerOps final : public BuilderOps {
     });
   }
 
-  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override { return {type, builder.leaves}; }
+  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
+    return {type, builder.leaves};
+  }
 };
 
 const DictMergerOps ops;

@@ -3,8 +3,8 @@
 #include "codegen/builders/builder.h"
 #include "codegen/dictionaries.h"
 
-// A groupmerger's state is a runtime::GroupBuilder: the keys, and the values in the order of their merge with the entry
-// that each belongs to. Grouping is the runtime's work (runtime/dict.h), once, in `result`.
+// A groupmerger's state is a runtime::GroupBuilder: the keys, and the values in the order of their merge with
+// the entry that each belongs to. Grouping is the runtime's work (runtime/dict.h), once, in `result`.
 
 namespace weld::codegen {
 namespace {
@@ -24,7 +24,7 @@ GroupTypes group_types(Emitter& emitter, ir::Type type) {
 llvm::Value* entry_of_key(Emitter& emitter, const GroupTypes& types, llvm::Value* group, const Value& key,
                           ir::Span span) {
   static_assert(offsetof(GroupBuilder, keys) == 0);
-  return find_or_insert(emitter, types.entry, group, key, emitter.zero(types.entry.value), span);
+  return find_or_insert(emitter, types.entry, group, key, std::nullopt, span);
 }
 
 // ErrorCode combine(worker, into, from): appends the values of a group builder.
@@ -50,11 +50,11 @@ class GroupMergerOps final : public BuilderOps {
  public:
   Value create(Emitter& emitter, ir::Type type, const Value* argument, ir::Span span) const override {
     const GroupTypes types = group_types(emitter, type);
-    llvm::Value* group = emitter.call("weld_rt_group_new",
-                                      {emitter.worker, emitter.i64(entry_bytes(emitter, types.entry)),
-                                       emitter.i64(entry_value_offset(emitter, types.entry)),
-                                       emitter.i64(emitter.flat(types.value).size_bytes),
-                                       argument ? argument->scalar() : emitter.i64(0)});
+    llvm::Value* group =
+        emitter.call("weld_rt_group_new", {emitter.worker, emitter.i64(entry_bytes(emitter, types.entry)),
+                                           emitter.i64(entry_value_offset(emitter, types.entry)),
+                                           emitter.i64(emitter.flat(types.value).size_bytes),
+                                           argument ? argument->scalar() : emitter.i64(0)});
     emitter.fail_if(emitter.ir.CreateIsNull(group), ErrorCode::kOutOfMemory, span);
     return {type, {group}};
   }
@@ -66,15 +66,15 @@ class GroupMergerOps final : public BuilderOps {
     llvm::Value* group = builder.scalar();
     llvm::Value* id = entry_of_key(emitter, types, group, emitter.member(value, 0), span);
 
-    llvm::Value* vector = entry_value_address(emitter, types.entry, entry_address(emitter, types.entry, group, id));
+    llvm::Value* vector =
+        entry_value_address(emitter, types.entry, entry_address(emitter, types.entry, group, id));
     llvm::Value* length = emitter.load_field(i64, vector, offsetof(runtime::VecView, length));
     emitter.store_field(ir.CreateAdd(length, emitter.i64(1)), vector, offsetof(runtime::VecView, length));
 
     llvm::Value* count = emitter.load_field(i64, group, offsetof(GroupBuilder, num_values));
     llvm::Value* capacity = emitter.load_field(i64, group, offsetof(GroupBuilder, value_capacity));
-    emitter.when(ir.CreateICmpEQ(count, capacity), [&] {
-      emitter.check(emitter.call("weld_rt_group_grow", {emitter.worker, group}), span);
-    });
+    emitter.when(ir.CreateICmpEQ(count, capacity),
+                 [&] { emitter.check(emitter.call("weld_rt_group_grow", {emitter.worker, group}), span); });
     llvm::Value* ids = emitter.load_field(ir.getPtrTy(), group, offsetof(GroupBuilder, ids));
     llvm::Value* values = emitter.load_field(ir.getPtrTy(), group, offsetof(GroupBuilder, values));
     ir.CreateStore(ir.CreateTrunc(id, ir.getInt32Ty()), emitter.element_address(ids, count, 4));
@@ -88,7 +88,8 @@ class GroupMergerOps final : public BuilderOps {
     return create(emitter, outer.type, nullptr, span);
   }
 
-  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
+                ir::Span span) const override {
     auto& ir = emitter.ir;
     llvm::Function* function = emitter.module.shared_function(
         "combine", into.type, 0, {ir.getPtrTy(), ir.getPtrTy(), ir.getPtrTy()}, ir.getInt32Ty(),

@@ -1,6 +1,7 @@
 #include "codegen/builders/builder.h"
 
-// A merger's state is its value. Float sums in loops go by blocks and lanes: that is the loop's work (loops.cpp).
+// A merger's state is its value. Float sums in loops go by blocks and lanes: that is the loop's work
+// (loops.cpp).
 
 namespace weld::codegen {
 namespace {
@@ -35,13 +36,16 @@ class MergerOps final : public BuilderOps {
     return create(emitter, outer.type, nullptr, span);
   }
 
-  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span span) const override {
+  Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
+                ir::Span span) const override {
     return combine_each(emitter, into, partials, [&](const Value& held, const Value& partial) {
       return merge(emitter, held, {held.type.as<ir::MergerType>()->value, partial.leaves}, span);
     });
   }
 
-  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override { return {type, builder.leaves}; }
+  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
+    return {type, builder.leaves};
+  }
 };
 
 const MergerOps ops;
