@@ -86,15 +86,9 @@ class ApplyInliner {
 ir::Expr inline_applies(ir::Expr root, PassContext& context) {
   ir::Arena& arena = context.arena;
   ApplyInliner inliner(arena);
-  const ir::Expr inlined = rewrite_lets(
+  return rewrite_lets(
       root, arena, [&](ir::Symbol symbol, ir::Expr value) { inliner.bind(symbol, value); },
       [&](ir::Expr expr) { return inliner.rewrite(expr); });
-
-  const Peeled peeled = peel_lets(inlined);
-  const auto* lambda = peeled.rest.as<ir::Lambda>();
-  if (!lambda || peeled.lets.empty()) return inlined;
-  return arena.make<ir::Lambda>(peeled.rest.span(), lambda->parameters,
-                                wrap_in_lets(peeled.lets, lambda->body, arena));
 }
 
 }  // namespace weld::passes

@@ -9,7 +9,7 @@ namespace weld::passes {
 ///   let f = |x| x * x; f(a + 1L)    becomes    let x = a + 1L; x * x
 ///
 /// Every call has its own copy of the function, with symbols of its own. Afterwards there is no Apply and no
-/// function bound by a `let`, and a program that is a function is a Lambda, with no `let` around it.
+/// function bound by a `let`.
 ir::Expr inline_applies(ir::Expr root, PassContext& context);
 
 }  // namespace weld::passes

@@ -39,7 +39,7 @@ endforeach()
 # A library with sanitizers needs a program with them.
 set(flags "")
 if(SANITIZE)
-  set(flags "-fsanitize=${SANITIZE}")
+  set(flags "-fsanitize=${SANITIZE} -fsanitize-link-c++-runtime")
 endif()
 run(${CMAKE_COMMAND} -S ${SOURCE_FOLDER} -B ${build} -DCMAKE_PREFIX_PATH=${tree} -DCMAKE_C_COMPILER=${C_COMPILER}
     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_C_FLAGS=${flags} -DCMAKE_CXX_FLAGS=${flags})
