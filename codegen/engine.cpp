@@ -179,7 +179,7 @@ std::shared_ptr<const Compiled> compile_anew(ir::Expr program, const CompileOpti
     options.dump({"weld", ir::print(program)});
     options.dump({"weldopt", ir::print(compiled->optimized)});
   }
-  describe_interface(*compiled, program);
+  describe_interface(*compiled, compiled->optimized);  // whose types live as long
   const bool too_large = compiled->optimized.record().num_nodes > kMaxCompiledNodes;
   if (!options.interpret && !too_large) generate_code(*compiled, options, deadline);
   if (!compiled->main)
