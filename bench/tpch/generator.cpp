@@ -126,12 +126,14 @@ Table generate_table(const RowSource& source, const FillOptions& options) {
   TableBuilder<Row> builder(options.columns, max_rows(Row::kTable, units.num_units), -1);
   std::vector<RowBuffer<Row>> buffers;
   for (int worker = 0; worker < options.num_threads; ++worker) buffers.emplace_back(options.columns);
+  const auto num_morsels = static_cast<double>(morsels.count());
   for_each_morsel(morsels.count(), options.num_threads, [&](int worker, Turn& turn) {
     RowBuffer<Row>& buffer = buffers[static_cast<std::size_t>(worker)];
     buffer.clear();
     make_rows(OfTable<Row>(), source, morsels[turn.morsel()], [&](const Row& row) { buffer.append(row); });
     turn.wait();
     const auto place = builder.reserve(buffer);
+    if (options.progress) options.progress(Row::kTable, static_cast<double>(turn.morsel() + 1) / num_morsels);
     turn.pass();
     builder.store(buffer, place);
   });

@@ -37,9 +37,14 @@ using ProgressListener = std::function<void(const WriteProgress&)>;
 std::int64_t write_tbl_file(const Scale& scale, TableId table, const std::filesystem::path& folder,
                             int num_threads, const ProgressListener& progress = {});
 
+/// Called now and then while columns are filled, one call at a time, with the part of the table's rows that
+/// is done. To give up, throw.
+using FillListener = std::function<void(TableId table, double fraction)>;
+
 struct FillOptions {
   int num_threads = default_num_threads();  ///< at least 1
   ColumnSelection columns = ColumnSelection::all();
+  FillListener progress = {};
 };
 
 /// Makes the selected columns in memory. Throws DataError when keys would not fit 32 bits (from scale factor

@@ -247,6 +247,10 @@ class TableReader {
       }
       turn.wait();
       const auto place = builder_.reserve(worker.rows);
+      if (options_.progress) {
+        options_.progress(Row::kTable,
+                          static_cast<double>(turn.morsel() + 1) / static_cast<double>(num_morsels));
+      }
       turn.pass();
       shares_[static_cast<std::size_t>(turn.morsel())] = {index, place.row,
                                                           static_cast<std::int64_t>(worker.rows.num_rows())};

@@ -1,8 +1,6 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -10,6 +8,8 @@
 #include <vector>
 
 #include "bench/tpch/cli/commands.h"
+#include "bench/tpch/cli/interrupts.h"
+#include "bench/tpch/cli/progress_bar.h"
 #include "bench/tpch/error.h"
 #include "bench/tpch/generator.h"
 
@@ -33,51 +33,6 @@ double megabytes_per_second(std::int64_t num_bytes, double seconds) {
   return static_cast<double>(num_bytes) / 1e6 / seconds;
 }
 
-// A line on standard error that is drawn over and over, when that is a terminal.
-class ProgressBar {
- public:
-  void show(const WriteProgress& progress) {
-    if (!visible_ || (progress.fraction < 1 && seconds_since(drawn_) < 0.1)) return;
-    drawn_ = Clock::now();
-    constexpr int kWidth = 40;
-    const int num_done = static_cast<int>(progress.fraction * kWidth);
-    fmt::print(stderr, "\r{:8} [{:#<{}}{:{}}] {:3.0f} %  {:8.1f} MB", schema_of(progress.table).name, "",
-               num_done, "", kWidth - num_done, 100 * progress.fraction,
-               static_cast<double>(progress.num_bytes) / 1e6);
-  }
-
-  void erase() const {
-    if (visible_) fmt::print(stderr, "\r\033[K");
-  }
-
- private:
-  bool visible_ = isatty(STDERR_FILENO) != 0;
-  Clock::time_point drawn_;
-};
-
-volatile std::sig_atomic_t interrupted = 0;
-
-// While it lives, Ctrl-C and a request to end only set a flag, so that the file being written can be removed.
-class InterruptGuard {
- public:
-  InterruptGuard() {
-    struct sigaction action{};
-    action.sa_handler = [](int) { interrupted = 1; };
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-  ~InterruptGuard() {
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
-  }
-
- private:
-  struct sigaction old_interrupt_{};
-  struct sigaction old_terminate_{};
-};
-
 std::vector<TableId> chosen_tables(const GenOptions& options) {
   if (options.tables.empty()) return {kAllTables.begin(), kAllTables.end()};
   std::vector<TableId> tables;
@@ -94,11 +49,12 @@ void run_gen(const GenOptions& options) {
   std::int64_t num_bytes = 0;
   try {
     for (const TableId table : tables) {
-      num_bytes += write_tbl_file(scale, table, options.folder, options.num_threads,
-                                  [&](const WriteProgress& progress) {
-                                    if (interrupted) throw DataError("interrupted");
-                                    bar.show(progress);
-                                  });
+      num_bytes += write_tbl_file(
+          scale, table, options.folder, options.num_threads, [&](const WriteProgress& progress) {
+            guard.throw_if_interrupted();
+            bar.show(schema_of(progress.table).name, progress.fraction,
+                     fmt::format("{:8.1f} MB", static_cast<double>(progress.num_bytes) / 1e6));
+          });
     }
   } catch (...) {
     bar.erase();

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   CLI::App app("TPC-H on Weld: the data and the queries", "weld-tpch");
   app.require_subcommand(1);
   weld::bench::tpch::add_gen_command(app);
+  weld::bench::tpch::add_run_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
