@@ -1,0 +1,16 @@
+#include "bench/driver/benchmark.h"
+
+#include <array>
+
+namespace weld::bench {
+
+std::span<const Benchmark> benchmarks() {
+  static constexpr std::array kBenchmarks = {
+      Benchmark{"tpch", "TPC-H queries beside DuckDB", run_tpch_benchmark},
+      Benchmark{"micro", "compile time, run overhead, generator, reproducible reductions",
+                run_micro_benchmark},
+  };
+  return kBenchmarks;
+}
+
+}  // namespace weld::bench

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/report/measurement.h"
+
+namespace weld::bench {
+
+struct BenchmarkOptions {
+  double scale_factor = 1;  ///< of TPC-H
+  int runs = 11;            ///< to take the median of
+};
+
+/// What a benchmark found: every figure, and tables for people that set them side by side.
+struct Report {
+  std::vector<Measurement> measurements;
+  std::string text;
+};
+
+/// A benchmark that can be asked for by name.
+struct Benchmark {
+  std::string_view name;
+  std::string_view summary;
+  Report (*run)(const BenchmarkOptions& options);
+};
+
+/// All there are, in the order in which they run.
+std::span<const Benchmark> benchmarks();
+
+/// TPC-H's queries at 1 and 2 threads, beside DuckDB where it is installed (bench/peers), and the bandwidth
+/// of memory. Runs of the two alternate, so that a change of the machine's speed meets both.
+Report run_tpch_benchmark(const BenchmarkOptions& options);
+
+/// What single parts cost: compiling, starting a run, generating data, reproducible reductions.
+Report run_micro_benchmark(const BenchmarkOptions& options);
+
+}  // namespace weld::bench

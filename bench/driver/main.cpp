@@ -1,0 +1,64 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "bench/driver/benchmark.h"
+
+namespace weld::bench {
+namespace {
+
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+struct Options {
+  std::vector<std::string> names;
+  std::string json;
+  BenchmarkOptions benchmark;
+};
+
+void run(const Options& options) {
+  std::vector<Measurement> measurements;
+  for (const Benchmark& benchmark : benchmarks()) {
+    const bool chosen =
+        options.names.empty() || std::ranges::find(options.names, benchmark.name) != options.names.end();
+    if (!chosen) continue;
+    const Report report = benchmark.run(options.benchmark);
+    fmt::print("{}: {}\n\n{}\n", benchmark.name, benchmark.summary, report.text);
+    std::fflush(stdout);
+    measurements.insert(measurements.end(), report.measurements.begin(), report.measurements.end());
+    // After each, so that an interrupted run keeps what it has.
+    if (!options.json.empty()) write_json(options.json, measurements);
+  }
+}
+
+}  // namespace
+}  // namespace weld::bench
+
+int main(int argc, char** argv) {
+  using namespace weld::bench;
+  CLI::App app("Benchmarks of Weld: medians, and ratios to peers", "weld-bench");
+  Options options;
+  std::vector<std::string> known;
+  for (const Benchmark& benchmark : benchmarks()) known.emplace_back(benchmark.name);
+  app.add_option("names", options.names, "Benchmarks to run (default: all)")->check(CLI::IsMember(known));
+  app.add_option("--json", options.json, "File for the measurements, a line of JSON each");
+  app.add_option("--sf", options.benchmark.scale_factor, "Scale factor of TPC-H")->capture_default_str();
+  app.add_option("--runs", options.benchmark.runs, "Runs to take the median of")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+    run(options);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;  // 0 after --help
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "weld-bench: error: {}\n", error.what());
+    return kFailure;
+  }
+  return 0;
+}
