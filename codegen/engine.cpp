@@ -23,7 +23,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kCachedPrograms = 512;
 /// Larger programs are interpreted: LLVM would take minutes.
 constexpr std::uint32_t kMaxCompiledNodes = 100'000;
 constexpr std::uint32_t kNoNode = ~std::uint32_t{0};
@@ -63,6 +62,10 @@ struct Compiled {
   runtime::ProgramMain main = nullptr;
   std::unique_ptr<runtime::InterpretedProgram> interpreted;  ///< where there is no code
   CompileTimes times;
+  std::int64_t code_bytes = 0;
+
+  /// About what keeping it costs.
+  std::int64_t memory_bytes() const { return code_bytes + static_cast<std::int64_t>(arena.used_bytes()); }
 };
 
 struct Result::State {
@@ -91,7 +94,7 @@ struct Program::State {
 namespace {
 
 CompileCache<Compiled>& cache() {
-  static auto& programs = *new CompileCache<Compiled>(kCachedPrograms);
+  static auto& programs = *new CompileCache<Compiled>;
   return programs;
 }
 
@@ -157,6 +160,7 @@ void generate_code(Compiled& compiled, const CompileOptions& options, Clock::tim
   }
   const CompiledModule module = compile_module(compiled.optimized, module_options, compiled.constants);
   compiled.times.codegen_ms = module.codegen_ms;
+  compiled.code_bytes = static_cast<std::int64_t>(module.object.size());
   const Clock::time_point link_start = Clock::now();
   auto linked = link_object(module.object, kEntrySymbol, find_foreign_symbols(compiled.constants));
   compiled.times.llvm_ms = module.llvm_ms + milliseconds_since(link_start);
@@ -200,7 +204,7 @@ std::shared_ptr<const Program> Program::compile(ir::Expr program, const CompileO
   } else {
     run_on_big_stack([&] { state->compiled = compile_anew(program, options); });
     state->times = state->compiled->times;
-    cache().insert(key, state->compiled);
+    cache().insert(key, state->compiled, state->compiled->memory_bytes(), options.cache_bytes);
   }
   if (const auto* lambda = program.as<ir::Lambda>()) {
     for (const ir::Parameter& parameter : lambda->parameters) {
@@ -210,6 +214,8 @@ std::shared_ptr<const Program> Program::compile(ir::Expr program, const CompileO
   state->take_spans(program);
   return std::shared_ptr<const Program>(new Program(std::move(state)));
 }
+
+void clear_compile_cache() { cache().clear(); }
 
 // Copies the sources that errors point to: the program's arena need not live on.
 void Program::State::take_spans(ir::Expr program) {

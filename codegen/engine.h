@@ -36,6 +36,7 @@ struct CompileOptions {
   bool deterministic = true;   ///< keep the reduction order (DESIGN.md §4)
   bool allow_fma = false;      ///< contract a*b+c
   std::int64_t compile_deadline_ms = 60'000;
+  std::int64_t cache_bytes = std::int64_t{256} << 20;  ///< of compiled programs kept in the process
   std::string cache_dir;                  ///< of compiled objects, shared by processes; empty: none
   std::function<void(const Dump&)> dump;  ///< called for each stage, which then is never taken from a cache
 };
@@ -46,6 +47,9 @@ struct RunOptions {
   std::int64_t deadline_ms = 0;  ///< from the start of the run; 0: none
   runtime::CancelToken* cancel = nullptr;
 };
+
+/// Forgets the compiled programs that the process keeps; those that are held live on.
+void clear_compile_cache();
 
 /// Where the time of a compilation went, in milliseconds. All zero for a program that came from the cache.
 struct CompileTimes {

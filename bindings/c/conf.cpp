@@ -113,8 +113,10 @@ bool set_cache_dir(std::string_view value, Target target) {
   return true;
 }
 
-bool check_size(std::string_view value, Target) {
-  return parse_integer(value, 0, INT64_MAX).has_value();
+bool set_cache_size(std::string_view value, Target target) {
+  const auto bytes = parse_integer(value, 0, INT64_MAX);
+  if (bytes) target.settings.compile.cache_bytes = *bytes;
+  return bytes.has_value();
 }
 
 bool set_passes(std::string_view value, Target target) {
@@ -171,7 +173,7 @@ constexpr std::string_view kBool = "true or false";
 constexpr std::array kKeys{
     Key{"weld.adaptive", kBool, set_bool<&Settings::adaptive>},
     Key{"weld.cache.dir", "a folder for compiled programs, or nothing for none", set_cache_dir},
-    Key{"weld.cache.size", "a number of bytes", check_size},
+    Key{"weld.cache.size", "a number of bytes", set_cache_size},
     Key{"weld.compile.dumpCode", kBool, set_dump},
     Key{"weld.compile.dumpCodeDir", "a folder", set_dump_folder},
     Key{"weld.compile.dumpCodeFilename", "a file name without a folder", set_dump_name},
