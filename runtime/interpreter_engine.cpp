@@ -356,6 +356,8 @@ class RunHost : public ir::Host {
       std::byte* result = allocate(layout);
       pointers.push_back(result);
       call_with_count(function, pointers, std::make_index_sequence<kMaxForeignPointers + 1>());
+      const ErrorCode failed = weld_rt_foreign_failure(worker_);
+      if (failed != ErrorCode::kSuccess) return std::unexpected(failed);
       return read_value(call.result, layout, result);
     } catch (const Failure& failure) {
       return std::unexpected(failure.code);
