@@ -262,9 +262,9 @@ class Reader {
   ErrorCode read_scalars(ir::ScalarKind kind, std::byte* to, std::int64_t count) {
     read_bytes(to, count * ir::size_bytes(kind));
     if (kind != ir::ScalarKind::kBool) return ErrorCode::kSuccess;
-    std::byte all{0};
-    for (std::int64_t i = 0; i < count; ++i) all |= to[i];
-    return all <= std::byte{1} ? ErrorCode::kSuccess : ErrorCode::kDeserializationError;
+    for (std::int64_t i = 0; i < count; ++i)
+      to[i] = std::byte{to[i] != std::byte{0}};  // any other byte is true
+    return ErrorCode::kSuccess;
   }
 
   Worker& worker_;
