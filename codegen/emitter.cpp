@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "runtime/run_context.h"
+
 namespace weld::codegen {
 
 ModuleEmitter::ModuleEmitter(llvm::Module& module, const llvm::Module& runtime, const EmitOptions& options,
@@ -68,6 +70,7 @@ std::uint32_t ModuleEmitter::layout_index(ir::Type type) {
 }
 
 std::uint32_t ModuleEmitter::span_index(ir::Span span) {
+  if (!span) return runtime::kNoSpan;  // the caller's place is taken
   const std::uint64_t key = reinterpret_cast<std::uintptr_t>(span.source) * 31 +
                             (static_cast<std::uint64_t>(span.begin) << 32 | span.end);
   auto& spans = constants_.spans;
