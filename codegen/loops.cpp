@@ -613,7 +613,11 @@ class LoopEmitter {
 
   Value run() {
     const bool forks = plan_.may_fork && emitter_.loop_depth() < 2;
-    if (plan_.keyed_order) return run_in_ranges();
+    if (plan_.keyed_order) {
+      // Not even the identity is added by no iterations: it would turn −0.0 into +0.0.
+      return emitter_.branch(
+          ir_.CreateIsNull(count_), [&] { return builder_; }, [&] { return run_in_ranges(); });
+    }
     if (!forks) return run_directly();
     llvm::Value* may_fork =
         emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
@@ -786,13 +790,24 @@ class LoopEmitter {
       } else if (!builder.by_blocks) {
         const PartialArray partials{inside.offset(combine_->getArg(2), builder.offset_bytes), partial_bytes(),
                                     combine_->getArg(3)};
-        held = builder_ops(builder.type).combine(inside, held, partials, loop_.span());
+        held = builder.keyed_order ? combine_ranges(inside, held, partials)
+                                   : builder_ops(builder.type).combine(inside, held, partials, loop_.span());
       }
       replace_part(state, builder, held);
     }
     inside.store(state, captured_builder_address(inside, combine_->getArg(1)));
     inside.finish();
     return combine_;
+  }
+
+  // The ranges are added up in order, and that total is added once to what the builder holds.
+  Value combine_ranges(Emitter& inside, const Value& held, const PartialArray& ranges) {
+    const BuilderOps& ops = builder_ops(held.type);
+    const PartialArray others{inside.offset(ranges.first, ranges.stride_bytes), ranges.stride_bytes,
+                              inside.ir.CreateSub(ranges.count, inside.i64(1))};
+    const Value total = ops.combine(inside, inside.load(held.type, ranges.first), others, loop_.span());
+    inside.store(total, ranges.first);
+    return ops.combine(inside, held, {ranges.first, ranges.stride_bytes, inside.i64(1)}, loop_.span());
   }
 
   // A constant of type runtime::LoopDescriptor.
