@@ -35,7 +35,7 @@ LIBRARIES = {
 INSTALLED = {"bindings/c/weld.h", "bindings/cpp/weld.hpp"}
 
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
-SOURCE_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\.(cpp|cpp\.in|h|hpp|c|def|py|pyi)|__init__\.pyi?")
+SOURCE_NAME = re.compile(r"_?[a-z0-9]+(_[a-z0-9]+)*\.(cpp|cpp\.in|h|hpp|c|def|py|pyi)|__init__\.pyi?")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
