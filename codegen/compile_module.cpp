@@ -129,9 +129,12 @@ void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
     function.removeFnAttr("target-features");
     function.removeFnAttr("tune-cpu");
   }
-  for (const char* name : {"weld_runtime_declarations", "llvm.used"}) {
+  // The table that keeps declarations in the bitcode would keep every function that it names in the module.
+  for (const char* name : {"llvm.compiler.used", "llvm.used", "weld_runtime_declarations"}) {
     llvm::GlobalVariable* variable = module.getGlobalVariable(name, true);
-    if (variable && variable->use_empty()) variable->eraseFromParent();
+    if (!variable) continue;
+    variable->removeDeadConstantUsers();
+    if (variable->use_empty()) variable->eraseFromParent();
   }
 }
 
