@@ -18,14 +18,27 @@ std::optional<bool> annotated_bool(Annotations annotations, std::string_view key
   return std::nullopt;
 }
 
-std::optional<std::int64_t> annotated_integer(Annotations annotations, std::string_view key) {
+namespace {
+
+template <typename T>
+std::optional<T> parse_annotated(Annotations annotations, std::string_view key) {
   const Annotation* annotation = find_annotation(annotations, key);
   if (!annotation || annotation->kind != Annotation::Kind::kNumber) return std::nullopt;
-  std::int64_t number = 0;
+  T number = 0;
   const char* end = annotation->value.data() + annotation->value.size();
   const auto [stop, error] = std::from_chars(annotation->value.data(), end, number);
   if (error != std::errc{} || stop != end) return std::nullopt;
   return number;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> annotated_integer(Annotations annotations, std::string_view key) {
+  return parse_annotated<std::int64_t>(annotations, key);
+}
+
+std::optional<double> annotated_number(Annotations annotations, std::string_view key) {
+  return parse_annotated<double>(annotations, key);
 }
 
 bool annotated_word(Annotations annotations, std::string_view key, std::string_view word) {

@@ -29,6 +29,9 @@ std::optional<bool> annotated_bool(Annotations annotations, std::string_view key
 /// `key:n` with an integer n that fits; nothing when absent or another value.
 std::optional<std::int64_t> annotated_integer(Annotations annotations, std::string_view key);
 
+/// `key:x` with a number x; nothing when absent or another value.
+std::optional<double> annotated_number(Annotations annotations, std::string_view key);
+
 /// True for `key:word`.
 bool annotated_word(Annotations annotations, std::string_view key, std::string_view word);
 
