@@ -6,7 +6,6 @@ The arrows are those of docs/layout.md. Prints a line for each violation; exit s
 
 import pathlib
 import re
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -39,11 +38,13 @@ SOURCE_NAME = re.compile(r"_?[a-z0-9]+(_[a-z0-9]+)*\.(cpp|cpp\.in|h|hpp|c|def|py
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
-def tracked_files():
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [path for path in listing.splitlines() if (ROOT / path).is_file()]
+def source_files():
+    for top in sorted(ROOT.iterdir()):
+        if not top.is_dir() or top.name.startswith((".", "build")):
+            continue
+        for file in sorted(top.rglob("*")):
+            if file.is_file() and "node_modules" not in file.parts:
+                yield file.relative_to(ROOT).as_posix()
 
 
 def is_below(path, folder):
@@ -77,7 +78,7 @@ def name_problems(path):
 
 def main():
     problems = []
-    for path in tracked_files():
+    for path in source_files():
         if not path.endswith((".cpp", ".cpp.in", ".h", ".hpp", ".c", ".py", ".pyi")):
             continue
         problems += name_problems(path)
