@@ -1,5 +1,7 @@
 #include "bindings/python/py_error.h"
 
+#include <utility>
+
 #include "bindings/cpp/weld.hpp"
 
 namespace py = pybind11;
@@ -9,7 +11,7 @@ namespace {
 
 void translate(std::exception_ptr thrown) {
   try {
-    if (thrown) std::rethrow_exception(thrown);
+    if (thrown) std::rethrow_exception(std::move(thrown));
   } catch (const Error& error) {
     const py::object type = py::module_::import("weld.errors").attr("WeldError");
     const Position& place = error.position();
