@@ -7,6 +7,7 @@
 
 #include "codegen/emitter.h"
 #include "ir/math_functions.h"
+#include "ir/reduction_order.h"
 
 // Operators on scalars, and lane by lane on simd values. LANGUAGE.md §1.4 defines each for all inputs.
 
@@ -273,19 +274,31 @@ llvm::Value* Emitter::cast(ir::Type from, ScalarKind to, llvm::Value* value) {
   return ir.CreateIntCast(value, type, ir::is_signed(kind));
 }
 
-llvm::Value* Emitter::merge_scalars(ir::MergeOp op, ScalarKind kind, llvm::Value* left, llvm::Value* right) {
-  const ir::Type type = ir::Type::scalar(kind);
+namespace {
+
+BinaryOp binary_op_of(ir::MergeOp op) {
   switch (op) {
     case ir::MergeOp::kAdd:
-      return binary(BinaryOp::kAdd, type, left, right, {});
+      return BinaryOp::kAdd;
     case ir::MergeOp::kMul:
-      return binary(BinaryOp::kMul, type, left, right, {});
+      return BinaryOp::kMul;
     case ir::MergeOp::kMin:
-      return binary(BinaryOp::kMin, type, left, right, {});
+      return BinaryOp::kMin;
     case ir::MergeOp::kMax:
-      return binary(BinaryOp::kMax, type, left, right, {});
+      break;
   }
-  return left;
+  return BinaryOp::kMax;
+}
+
+}  // namespace
+
+llvm::Value* Emitter::merge_scalars(ir::MergeOp op, ScalarKind kind, llvm::Value* left, llvm::Value* right) {
+  llvm::Value* merged = binary(binary_op_of(op), ir::Type::scalar(kind), left, right, {});
+  auto* instruction = llvm::dyn_cast<llvm::Instruction>(merged);
+  if (instruction && !module.options().deterministic && ir::depends_on_order(op, kind)) {
+    instruction->setHasAllowReassoc(true);  // lets LLVM add lanes apart
+  }
+  return merged;
 }
 
 Value Emitter::merge_values(ir::MergeOp op, const Value& left, const Value& right) {
