@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "codegen/builders/builder.h"
+#include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
 #include "ir/reduction_order.h"
 
@@ -19,23 +20,6 @@ using ir::ScalarKind;
 
 const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
 
-// An iterator, evaluated. Which values there are depends on its kind; `values` lists them for the way through
-// captures.
-struct EvaluatedIterator {
-  ir::IteratorKind kind;
-  bool strided = false;
-  ir::Type element;  // of the vector
-  ir::Span span;
-  std::vector<Value>
-      values;  // data (but for kRange), then start and stride if strided, then shape and strides of kNd
-
-  const Value& data() const { return values[0]; }
-  llvm::Value* start() const { return values[kind == ir::IteratorKind::kRange ? 0 : 1].scalar(); }
-  llvm::Value* stride() const { return values[kind == ir::IteratorKind::kRange ? 1 : 2].scalar(); }
-  const Value& shape() const { return values[3]; }
-  const Value& strides() const { return values[4]; }
-};
-
 Value as_i64(llvm::Value* value) {
   return {kI64Type, {value}};
 }
@@ -50,9 +34,9 @@ class LoopEmitter {
         lambda_(*node_.function.as<ir::Lambda>()) {}
 
   Value emit() {
-    evaluate_iterators();
+    iterators_ = evaluate_iterators(emitter_, node_);
     builder_ = emitter_.emit(node_.builder);
-    count_iterations();
+    count_ = count_iterations(emitter_, iterators_, loop_.span());
     derived_ = emitter_.derives_from_loop(node_.builder);
     plan_ = plan_loop(loop_, derived_, emitter_.module.options().deterministic);
     place_builders();
@@ -66,121 +50,6 @@ class LoopEmitter {
   }
 
  private:
-  // --- Iterators.
-
-  void evaluate_iterators() {
-    for (const ir::Iterator& it : node_.iterators) {
-      const ir::Span span = it.data ? it.data.span() : it.start.span();
-      EvaluatedIterator evaluated{.kind = it.kind, .strided = static_cast<bool>(it.start), .span = span};
-      if (it.data) {
-        evaluated.element = it.data.type().as<ir::VecType>()->element;
-        evaluated.values.push_back(emitter_.emit(it.data));
-      }
-      llvm::Value* end = nullptr;
-      if (it.start) {
-        const Value start = emitter_.emit(it.start);
-        end = emitter_.emit_scalar(it.end);
-        evaluated.values.push_back(start);
-        evaluated.values.push_back(emitter_.emit(it.stride));
-      }
-      if (it.shape) {
-        evaluated.values.push_back(emitter_.emit(it.shape));
-        evaluated.values.push_back(emitter_.emit(it.strides));
-      }
-      iterators_.push_back(std::move(evaluated));
-      ends_.push_back(end);
-    }
-  }
-
-  // The number of iterations of each iterator, checked, and that they agree.
-  void count_iterations() {
-    for (std::size_t i = 0; i < iterators_.size(); ++i) {
-      llvm::Value* count = iterations_of(iterators_[i], ends_[i]);
-      if (i == 0) {
-        count_ = count;
-      } else {
-        emitter_.fail_if(ir_.CreateICmpNE(count, count_), ErrorCode::kMismatchedZipSize, loop_.span());
-      }
-    }
-  }
-
-  llvm::Value* iterations_of(EvaluatedIterator& it, llvm::Value* end) {
-    if (it.kind == ir::IteratorKind::kRange) return strided_count(it, end);
-    llvm::Value* length = it.data().leaves[1];
-    if (it.strided) {
-      if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) return checked_walk(it, end);
-      if (it.kind != ir::IteratorKind::kScalar) {
-        emitter_.fail_if(ir_.CreateICmpNE(it.stride(), emitter_.i64(1)), ErrorCode::kBadIteratorLength,
-                         it.span);
-      }
-      llvm::Value* count = strided_count(it, end);
-      llvm::Value* outside =
-          ir_.CreateOr(ir_.CreateICmpSLT(it.start(), emitter_.i64(0)), ir_.CreateICmpSGT(end, length));
-      emitter_.fail_if(outside, ErrorCode::kArrayOutOfBounds, it.span);
-      length = count;
-    }
-    if (it.kind == ir::IteratorKind::kSimd) return ir_.CreateAShr(length, 2);
-    if (it.kind != ir::IteratorKind::kFringe) return length;
-    // The rest after the whole groups of four: a plain walk from there on.
-    llvm::Value* rest = ir_.CreateAnd(length, emitter_.i64(3));
-    llvm::Value* first = ir_.CreateSub(length, rest);
-    if (it.strided) {
-      it.values[1].leaves[0] = ir_.CreateAdd(it.start(), first);
-    } else {
-      const std::int64_t bytes = emitter_.flat(it.element).size_bytes;
-      it.values[0].leaves[0] = emitter_.element_address(it.data().leaves[0], first, bytes);
-    }
-    return rest;
-  }
-
-  // Iterations from start, exclusive of end, by stride.
-  llvm::Value* strided_count(const EvaluatedIterator& it, llvm::Value* end) {
-    llvm::Value* difference = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_with_overflow, end, it.start());
-    llvm::Value* distance = ir_.CreateExtractValue(difference, 0);
-    llvm::Value* bad =
-        ir_.CreateOr(ir_.CreateICmpSLE(it.stride(), emitter_.i64(0)),
-                     ir_.CreateOr(ir_.CreateICmpSLT(end, it.start()), ir_.CreateExtractValue(difference, 1)));
-    emitter_.fail_if(bad, ErrorCode::kBadIteratorLength, it.span);
-    // ceil(distance / stride), without the overflow of adding stride - 1.
-    llvm::Value* whole = ir_.CreateUDiv(distance, it.stride());
-    llvm::Value* has_rest = ir_.CreateICmpNE(ir_.CreateMul(whole, it.stride()), distance);
-    return ir_.CreateAdd(whole, ir_.CreateZExt(has_rest, ir_.getInt64Ty()));
-  }
-
-  llvm::Value* checked_walk(const EvaluatedIterator& it, llvm::Value* end) {
-    const Value& shape = it.shape();
-    const Value& strides = it.strides();
-    emitter_.check(
-        emitter_.call("weld_rt_check_nditer", {it.start(), end, it.stride(), shape.leaves[0], shape.leaves[1],
-                                               strides.leaves[0], strides.leaves[1], it.data().leaves[1]}),
-        it.span);
-    return ir_.CreateSub(end, it.start());
-  }
-
-  // The element of iteration `index`.
-  Value element(Emitter& body, const EvaluatedIterator& it, llvm::Value* index) {
-    auto& ir = body.ir;
-    if (it.kind == ir::IteratorKind::kRange) {
-      return as_i64(ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride())));
-    }
-    const std::int64_t bytes = body.flat(it.element).size_bytes;
-    llvm::Value* data = it.data().leaves[0];
-    if (it.kind == ir::IteratorKind::kSimd) {
-      const ir::Type lanes = body.module.simd_type(ir::element_kind(it.element));
-      llvm::Value* group = ir.CreateShl(index, 2);
-      if (it.strided) group = ir.CreateAdd(it.start(), group);
-      return body.load(lanes, body.element_address(data, group, bytes));
-    }
-    llvm::Value* position = index;
-    if (it.kind == ir::IteratorKind::kNd && it.values.size() > 3) {
-      position = body.call("weld_bc_nditer_offset", {index, it.start(), it.shape().leaves[0],
-                                                     it.strides().leaves[0], it.shape().leaves[1]});
-    } else if (it.strided) {
-      position = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
-    }
-    return body.load_element(it.element, body.element_address(data, position, bytes), it.span);
-  }
-
   // --- Builders.
 
   void place_builders() {
@@ -588,7 +457,8 @@ class LoopEmitter {
       if (has_room(each)) builder.leaves[each.first_leaf + 2] = reserved_capacity(body);
     }
     std::vector<Value> elements;
-    for (const EvaluatedIterator& it : captures.iterators) elements.push_back(element(body, it, index));
+    for (const EvaluatedIterator& it : captures.iterators)
+      elements.push_back(iterator_element(body, it, index));
     const ir::Type element_type = lambda_.parameters[2].type;
     body.bind(lambda_.parameters[0].symbol, builder);
     body.mark_loop_state(lambda_.parameters[0].symbol);
@@ -842,7 +712,6 @@ class LoopEmitter {
   bool derived_ = false;
   LoopPlan plan_;
   std::vector<EvaluatedIterator> iterators_;
-  std::vector<llvm::Value*> ends_;
   llvm::Value* count_ = nullptr;
   llvm::Value* num_blocks_ = nullptr;
   Value builder_;

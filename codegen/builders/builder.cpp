@@ -52,6 +52,18 @@ Value combine_each(Emitter& emitter, const Value& into, const PartialArray& part
   return emitter.load(into.type, state);
 }
 
+Value combine_tables(Emitter& emitter, const Value& into, const PartialArray& partials,
+                     void (*write)(ModuleEmitter&, llvm::Function*, ir::Type), ir::Span span) {
+  llvm::Type* pointer = emitter.ir.getPtrTy();
+  llvm::Function* function =
+      emitter.module.shared_function("combine", into.type, 0, {pointer, pointer, pointer}, nullptr,
+                                     [&](llvm::Function* made) { write(emitter.module, made, into.type); });
+  return combine_each(emitter, into, partials, [&](const Value& held, const Value& partial) {
+    emitter.check(emitter.call(function, {emitter.worker, held.scalar(), partial.scalar()}), span);
+    return held;
+  });
+}
+
 llvm::ConstantInt* reserved_capacity(Emitter& emitter) {
   return emitter.i64(INT64_MAX);
 }

@@ -59,6 +59,12 @@ bool takes_simd_elements(ir::Type builder);
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
                    const std::function<Value(const Value& into, const Value& partial)>& add);
 
+/// The same for builders that are one pointer, through a function (worker, into, from) that `write` fills,
+/// one for a type.
+Value combine_tables(Emitter& emitter, const Value& into, const PartialArray& partials,
+                     void (*write)(ModuleEmitter& module, llvm::Function* function, ir::Type type),
+                     ir::Span span);
+
 /// The appender with room for `count` more elements.
 Value reserve_appender(Emitter& emitter, const Value& builder, llvm::Value* count, ir::Span span);
 

@@ -90,14 +90,7 @@ class GroupMergerOps final : public BuilderOps {
 
   Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
                 ir::Span span) const override {
-    auto& ir = emitter.ir;
-    llvm::Function* function = emitter.module.shared_function(
-        "combine", into.type, 0, {ir.getPtrTy(), ir.getPtrTy(), ir.getPtrTy()}, ir.getInt32Ty(),
-        [&](llvm::Function* made) { write_combine(emitter.module, made, into.type); });
-    return combine_each(emitter, into, partials, [&](const Value& held, const Value& partial) {
-      emitter.check(emitter.call(function, {emitter.worker, held.scalar(), partial.scalar()}), span);
-      return held;
-    });
+    return combine_tables(emitter, into, partials, write_combine, span);
   }
 
   Value result(Emitter& emitter, const Value& builder, ir::Type type, ir::Span span) const override {

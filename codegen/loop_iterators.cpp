@@ -1,0 +1,122 @@
+#include "codegen/loop_iterators.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+namespace weld::codegen {
+namespace {
+
+// Iterations from start, exclusive of end, by stride.
+llvm::Value* strided_count(Emitter& emitter, const EvaluatedIterator& it) {
+  auto& ir = emitter.ir;
+  llvm::Value* difference = ir.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_with_overflow, it.end, it.start());
+  llvm::Value* distance = ir.CreateExtractValue(difference, 0);
+  llvm::Value* bad =
+      ir.CreateOr(ir.CreateICmpSLE(it.stride(), emitter.i64(0)),
+                  ir.CreateOr(ir.CreateICmpSLT(it.end, it.start()), ir.CreateExtractValue(difference, 1)));
+  emitter.fail_if(bad, ErrorCode::kBadIteratorLength, it.span);
+  // ceil(distance / stride), without the overflow of adding stride - 1.
+  llvm::Value* whole = ir.CreateUDiv(distance, it.stride());
+  llvm::Value* has_rest = ir.CreateICmpNE(ir.CreateMul(whole, it.stride()), distance);
+  return ir.CreateAdd(whole, ir.CreateZExt(has_rest, ir.getInt64Ty()));
+}
+
+llvm::Value* checked_walk(Emitter& emitter, const EvaluatedIterator& it) {
+  const Value& shape = it.shape();
+  const Value& strides = it.strides();
+  emitter.check(
+      emitter.call("weld_rt_check_nditer", {it.start(), it.end, it.stride(), shape.leaves[0], shape.leaves[1],
+                                            strides.leaves[0], strides.leaves[1], it.data().leaves[1]}),
+      it.span);
+  return emitter.ir.CreateSub(it.end, it.start());
+}
+
+llvm::Value* iterations_of(Emitter& emitter, EvaluatedIterator& it) {
+  auto& ir = emitter.ir;
+  if (it.kind == ir::IteratorKind::kRange) return strided_count(emitter, it);
+  llvm::Value* length = it.data().leaves[1];
+  if (it.strided) {
+    if (it.has_shape()) return checked_walk(emitter, it);
+    if (it.kind != ir::IteratorKind::kScalar) {
+      emitter.fail_if(ir.CreateICmpNE(it.stride(), emitter.i64(1)), ErrorCode::kBadIteratorLength, it.span);
+    }
+    llvm::Value* count = strided_count(emitter, it);
+    llvm::Value* outside =
+        ir.CreateOr(ir.CreateICmpSLT(it.start(), emitter.i64(0)), ir.CreateICmpSGT(it.end, length));
+    emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, it.span);
+    length = count;
+  }
+  if (it.kind == ir::IteratorKind::kSimd) return ir.CreateAShr(length, 2);
+  if (it.kind != ir::IteratorKind::kFringe) return length;
+  // The rest after the whole groups of four: a plain walk from there on.
+  llvm::Value* rest = ir.CreateAnd(length, emitter.i64(3));
+  llvm::Value* first = ir.CreateSub(length, rest);
+  if (it.strided) {
+    it.values[1].leaves[0] = ir.CreateAdd(it.start(), first);
+  } else {
+    const std::int64_t bytes = emitter.flat(it.element).size_bytes;
+    it.values[0].leaves[0] = emitter.element_address(it.data().leaves[0], first, bytes);
+  }
+  return rest;
+}
+
+}  // namespace
+
+std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::For& loop) {
+  std::vector<EvaluatedIterator> evaluated;
+  for (const ir::Iterator& it : loop.iterators) {
+    EvaluatedIterator& made = evaluated.emplace_back();
+    made.kind = it.kind;
+    made.strided = static_cast<bool>(it.start);
+    made.span = it.data ? it.data.span() : it.start.span();
+    if (it.data) {
+      made.element = it.data.type().as<ir::VecType>()->element;
+      made.values.push_back(emitter.emit(it.data));
+    }
+    if (it.start) {
+      made.values.push_back(emitter.emit(it.start));
+      made.end = emitter.emit_scalar(it.end);
+      made.values.push_back(emitter.emit(it.stride));
+    }
+    if (it.shape) {
+      made.values.push_back(emitter.emit(it.shape));
+      made.values.push_back(emitter.emit(it.strides));
+    }
+  }
+  return evaluated;
+}
+
+llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& iterators, ir::Span loop) {
+  llvm::Value* count = nullptr;
+  for (EvaluatedIterator& it : iterators) {
+    llvm::Value* own = iterations_of(emitter, it);
+    if (count) emitter.fail_if(emitter.ir.CreateICmpNE(own, count), ErrorCode::kMismatchedZipSize, loop);
+    count = own;
+  }
+  return count;
+}
+
+Value iterator_element(Emitter& emitter, const EvaluatedIterator& it, llvm::Value* index) {
+  auto& ir = emitter.ir;
+  if (it.kind == ir::IteratorKind::kRange) {
+    llvm::Value* value = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
+    return {ir::Type::scalar(ir::ScalarKind::kI64), {value}};
+  }
+  const std::int64_t bytes = emitter.flat(it.element).size_bytes;
+  llvm::Value* data = it.data().leaves[0];
+  if (it.kind == ir::IteratorKind::kSimd) {
+    const ir::Type lanes = emitter.module.simd_type(ir::element_kind(it.element));
+    llvm::Value* group = ir.CreateShl(index, 2);
+    if (it.strided) group = ir.CreateAdd(it.start(), group);
+    return emitter.load(lanes, emitter.element_address(data, group, bytes));
+  }
+  llvm::Value* position = index;
+  if (it.has_shape()) {
+    position = emitter.call("weld_bc_nditer_offset", {index, it.start(), it.shape().leaves[0],
+                                                      it.strides().leaves[0], it.shape().leaves[1]});
+  } else if (it.strided) {
+    position = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
+  }
+  return emitter.load_element(it.element, emitter.element_address(data, position, bytes), it.span);
+}
+
+}  // namespace weld::codegen

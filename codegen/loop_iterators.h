@@ -1,0 +1,38 @@
+#pragma once
+
+#include <vector>
+
+#include "codegen/emitter.h"
+
+namespace weld::codegen {
+
+/// An iterator of a `for`, evaluated.
+struct EvaluatedIterator {
+  ir::IteratorKind kind;
+  bool strided = false;
+  ir::Type element;  ///< of the vector
+  ir::Span span;
+  llvm::Value* end = nullptr;  ///< where it is strided; needed for the count only
+  /// Data (but for kRange), then start and stride if strided, then shape and strides of kNd: what the loop's
+  /// body needs.
+  std::vector<Value> values;
+
+  const Value& data() const { return values[0]; }
+  llvm::Value* start() const { return values[kind == ir::IteratorKind::kRange ? 0 : 1].scalar(); }
+  llvm::Value* stride() const { return values[kind == ir::IteratorKind::kRange ? 1 : 2].scalar(); }
+  bool has_shape() const { return kind == ir::IteratorKind::kNd && values.size() > 3; }
+  const Value& shape() const { return values[3]; }
+  const Value& strides() const { return values[4]; }
+};
+
+/// Writes the code of all parts of the iterators, in program order.
+std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::For& loop);
+
+/// The number of iterations. Leaves with BadIteratorLength, ArrayOutOfBounds or MismatchedZipSize
+/// (LANGUAGE.md §1.6). A fringe iterator becomes a plain walk over the rest.
+llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& iterators, ir::Span loop);
+
+/// The element of an iteration, from 0. Its vectors, where it has some, are checked.
+Value iterator_element(Emitter& emitter, const EvaluatedIterator& iterator, llvm::Value* index);
+
+}  // namespace weld::codegen
