@@ -18,7 +18,8 @@ void read_file(const std::filesystem::path& path, std::vector<Case>& cases) {
       cases.push_back({.file = path.stem().string(), .name = line.substr(4), .line = number});
       in_checks = in_file_comment = false;
     } else if (in_file_comment) {
-      if (!line.empty() && line.front() != '#') throw std::runtime_error(path.string() + ": text before the first case");
+      if (!line.empty() && line.front() != '#')
+        throw std::runtime_error(path.string() + ": text before the first case");
     } else if (line.starts_with(">>>")) {
       cases.back().checks.push_back({line.substr(3), number});
       in_checks = true;

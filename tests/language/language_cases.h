@@ -30,8 +30,9 @@ struct Case {
 ///     >>> 7, 2 => 3
 ///     >>> 1, 0 !! ArithmeticError 1:18
 ///
-/// After `>>>` come the arguments as text (value_text.h) and the value, or `*` for whatever the interpreter gives, or an
-/// error with its position in the program (which may be left out). A program that the compiler rejects has one line
+/// After `>>>` come the arguments as text (value_text.h) and the value, or `*` for whatever the interpreter
+/// gives, or an error with its position in the program (which may be left out). A program that the compiler
+/// rejects has one line
 /// `>>> rejected 1:18 a part of the message`. A line that begins with blanks goes on with the one before.
 std::vector<Case> read_cases(const std::string& folder);
 

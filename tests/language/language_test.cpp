@@ -79,7 +79,8 @@ Expectation read_check(const Check& check, std::span<const ir::Type> parameters,
 // The same error at another place is a difference too, where the place is given.
 std::string mismatch(const Outcome& expected, const Outcome& found) {
   std::string text = difference(expected, found);
-  if (text.empty() && expected.line != 0 && (expected.line != found.line || expected.column != found.column)) {
+  if (text.empty() && expected.line != 0 &&
+      (expected.line != found.line || expected.column != found.column)) {
     text = fmt::format("expected {}\n   found {}", to_text(expected), to_text(found));
   }
   return text;
@@ -96,8 +97,8 @@ void expect_rejected(const Case& c) {
     ir::verify(parser::parse(c.program, arena), ir::Stage::kCore);
   } catch (const ir::UserError& error) {
     const ir::Diagnostic& diagnostic = error.diagnostics().front();
-    const std::string found = fmt::format(" rejected {}:{} {}", diagnostic.location.line, diagnostic.location.column,
-                                          diagnostic.message);
+    const std::string found = fmt::format(" rejected {}:{} {}", diagnostic.location.line,
+                                          diagnostic.location.column, diagnostic.message);
     EXPECT_TRUE(found.starts_with(c.checks[0].text)) << "found" << found;
     return;
   }
@@ -139,7 +140,8 @@ TEST_P(Language, RunsAsExpected) {
     try {
       expectations.push_back(read_check(check, parameters, result));
     } catch (const std::exception& error) {
-      FAIL() << c.file << ".weld:" << check.line << ": " << error.what() << ", result type " << ir::to_string(result);
+      FAIL() << c.file << ".weld:" << check.line << ": " << error.what() << ", result type "
+             << ir::to_string(result);
     }
     const Outcome found = differential::run_interpreter(program, expectations.back().arguments);
     if (!expectations.back().outcome) expectations.back().outcome = found;
@@ -164,7 +166,8 @@ TEST_P(Language, RunsAsExpected) {
     if (oracle_of == oracles.end()) {
       Oracle oracle{compiled, {}};
       for (std::size_t i = 0; i < expectations.size(); ++i) {
-        oracle.outcomes.push_back(differential::run_interpreter(compiled->optimized(), expectations[i].arguments));
+        oracle.outcomes.push_back(
+            differential::run_interpreter(compiled->optimized(), expectations[i].arguments));
         report(mismatch(*expectations[i].outcome, oracle.outcomes.back()),
                fmt::format("interpreter after passes, line {}", c.checks[i].line));
       }
@@ -188,10 +191,11 @@ TEST_P(Language, RunsAsExpected) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Language, testing::Range(std::size_t{0}, all_cases().size()), [](const auto& info) {
-  const Case& c = all_cases()[info.param];
-  return c.file + "_" + std::to_string(c.line);
-});
+INSTANTIATE_TEST_SUITE_P(Cases, Language, testing::Range(std::size_t{0}, all_cases().size()),
+                         [](const auto& info) {
+                           const Case& c = all_cases()[info.param];
+                           return c.file + "_" + std::to_string(c.line);
+                         });
 
 // Every node kind, operator, type and error of the language occurs in a case.
 TEST(Language, CasesCoverTheLanguage) {
@@ -214,15 +218,20 @@ TEST(Language, CasesCoverTheLanguage) {
         if (const auto* node = expr.as<ir::Unary>()) unary.insert(static_cast<int>(node->op));
         if (const auto* node = expr.as<ir::Binary>()) binary.insert(static_cast<int>(node->op));
         if (const auto* node = expr.as<ir::Cast>()) casts.insert(static_cast<std::size_t>(node->kind));
-        if (const auto* scalar = expr.type().as<ir::ScalarType>()) scalars.insert(static_cast<int>(scalar->kind));
+        if (const auto* scalar = expr.type().as<ir::ScalarType>())
+          scalars.insert(static_cast<int>(scalar->kind));
         if (const auto* node = expr.as<ir::NewBuilder>()) {
           builders.insert(node->builder.record().node.index());
-          if (const auto* type = node->builder.as<ir::MergerType>()) merge_ops.insert(static_cast<int>(type->op));
-          if (const auto* type = node->builder.as<ir::DictMergerType>()) merge_ops.insert(10 + static_cast<int>(type->op));
-          if (const auto* type = node->builder.as<ir::VecMergerType>()) merge_ops.insert(20 + static_cast<int>(type->op));
+          if (const auto* type = node->builder.as<ir::MergerType>())
+            merge_ops.insert(static_cast<int>(type->op));
+          if (const auto* type = node->builder.as<ir::DictMergerType>())
+            merge_ops.insert(10 + static_cast<int>(type->op));
+          if (const auto* type = node->builder.as<ir::VecMergerType>())
+            merge_ops.insert(20 + static_cast<int>(type->op));
         }
         if (const auto* node = expr.as<ir::For>()) {
-          for (const ir::Iterator& it : node->iterators) iterators.insert(static_cast<int>(it.kind) * 2 + (it.start ? 1 : 0));
+          for (const ir::Iterator& it : node->iterators)
+            iterators.insert(static_cast<int>(it.kind) * 2 + (it.start ? 1 : 0));
         }
       });
     } catch (const ir::UserError& error) {
@@ -238,8 +247,9 @@ TEST(Language, CasesCoverTheLanguage) {
   EXPECT_EQ(builders.size(), 5u);
   EXPECT_EQ(merge_ops.size(), 12u);
   EXPECT_EQ(iterators.size(), 9u);  // a rangeiter always has bounds
-  for (const std::string name : {"ArrayOutOfBounds", "BadIteratorLength", "MismatchedZipSize", "DeserializationError",
-                                 "KeyNotFoundError", "AssertionError", "ArithmeticError"}) {
+  for (const std::string name :
+       {"ArrayOutOfBounds", "BadIteratorLength", "MismatchedZipSize", "DeserializationError",
+        "KeyNotFoundError", "AssertionError", "ArithmeticError"}) {
     EXPECT_TRUE(errors.contains(name)) << name;
   }
 }

@@ -10,7 +10,8 @@ namespace weld::differential {
 using ir::Value;
 using runtime::TypeLayout;
 
-CArguments::CArguments(std::span<const ir::Type> types, const TypeLayout& layout, std::span<const Value> values) {
+CArguments::CArguments(std::span<const ir::Type> types, const TypeLayout& layout,
+                       std::span<const Value> values) {
   root_ = allocate(layout.size_bytes, layout.align_bytes);
   for (std::size_t i = 0; i < types.size(); ++i) {
     write(types[i], *layout.members[i].layout, values[i], root_ + layout.members[i].offset);
@@ -20,7 +21,8 @@ CArguments::CArguments(std::span<const ir::Type> types, const TypeLayout& layout
 
 bool CArguments::unchanged() const {
   for (const Area& area : areas_) {
-    if (area.size_bytes > 0 && std::memcmp(area.bytes.get(), area.written.data(), area.written.size()) != 0) return false;
+    if (area.size_bytes > 0 && std::memcmp(area.bytes.get(), area.written.data(), area.written.size()) != 0)
+      return false;
   }
   return true;
 }
@@ -47,7 +49,8 @@ void CArguments::write(ir::Type type, const TypeLayout& layout, const Value& val
     }
   } else if (const auto* structure = type.as<ir::StructType>()) {
     for (std::size_t i = 0; i < structure->members.size(); ++i) {
-      write(structure->members[i], *layout.members[i].layout, value.members()[i], address + layout.members[i].offset);
+      write(structure->members[i], *layout.members[i].layout, value.members()[i],
+            address + layout.members[i].offset);
     }
   } else if (const auto* vec = type.as<ir::VecType>()) {
     const ir::VectorValue& vector = value.vector();
@@ -75,14 +78,16 @@ Value read_c_value(ir::Type type, const TypeLayout& layout, const std::byte* add
   if (const auto* simd = type.as<ir::SimdType>()) {
     std::vector<ir::ScalarValue> lanes;
     for (std::uint32_t i = 0; i < simd->lanes; ++i) {
-      lanes.push_back(scalar_at(simd->kind, address + i * static_cast<std::uint32_t>(ir::size_bytes(simd->kind))));
+      lanes.push_back(
+          scalar_at(simd->kind, address + i * static_cast<std::uint32_t>(ir::size_bytes(simd->kind))));
     }
     return Value::simd(std::move(lanes));
   }
   if (const auto* structure = type.as<ir::StructType>()) {
     std::vector<Value> members;
     for (std::size_t i = 0; i < structure->members.size(); ++i) {
-      members.push_back(read_c_value(structure->members[i], *layout.members[i].layout, address + layout.members[i].offset));
+      members.push_back(
+          read_c_value(structure->members[i], *layout.members[i].layout, address + layout.members[i].offset));
     }
     return Value::structure(std::move(members));
   }
@@ -107,7 +112,8 @@ Value read_c_value(ir::Type type, const TypeLayout& layout, const std::byte* add
                          read_c_value(dict_type->value, *members[1].layout, entry + members[1].offset));
   }
   const Value value = Value::dict(entries);
-  if (value.dict().entries().size() != entries.size()) throw std::runtime_error("a dictionary holds one key twice");
+  if (value.dict().entries().size() != entries.size())
+    throw std::runtime_error("a dictionary holds one key twice");
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (!ir::same_bits(entries[i].first, value.dict().entries()[i].key)) {
       throw std::runtime_error("a dictionary holds a key that is not canonical");

@@ -10,12 +10,13 @@
 
 namespace weld::differential {
 
-/// Arguments of a program in the C layout, in memory of their own. Every vector begins at an address that its element
-/// type just allows, so that code which expects more is found out.
+/// Arguments of a program in the C layout, in memory of their own. Every vector begins at an address that its
+/// element type just allows, so that code which expects more is found out.
 class CArguments {
  public:
   /// `layout` is that of the struct of all parameters.
-  CArguments(std::span<const ir::Type> types, const runtime::TypeLayout& layout, std::span<const ir::Value> values);
+  CArguments(std::span<const ir::Type> types, const runtime::TypeLayout& layout,
+             std::span<const ir::Value> values);
 
   std::byte* data() { return root_; }
   /// Whether all bytes are still what they were: arguments are never written.

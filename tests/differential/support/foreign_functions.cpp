@@ -3,10 +3,18 @@
 #include "runtime/calls.h"
 #include "runtime/run_context.h"
 
-void weld_test_add(const std::int64_t* left, const std::int64_t* right, std::int64_t* sum) { *sum = *left + *right; }
-void weld_test_half(const double* value, double* half) { *half = *value / 2; }
-void weld_test_answer(std::int32_t* answer) { *answer = 42; }
-void weld_test_length(const weld::runtime::VecView* vector, std::int64_t* length) { *length = vector->length; }
+void weld_test_add(const std::int64_t* left, const std::int64_t* right, std::int64_t* sum) {
+  *sum = *left + *right;
+}
+void weld_test_half(const double* value, double* half) {
+  *half = *value / 2;
+}
+void weld_test_answer(std::int32_t* answer) {
+  *answer = 42;
+}
+void weld_test_length(const weld::runtime::VecView* vector, std::int64_t* length) {
+  *length = vector->length;
+}
 void weld_test_swap(const WeldTestPair* pair, WeldTestPair* swapped) {
   swapped->first = static_cast<std::int8_t>(pair->second);
   swapped->second = pair->first;
@@ -21,7 +29,8 @@ void weld_test_check(const std::int64_t* value, std::int64_t* same) {
 
 namespace weld::differential {
 
-std::expected<ir::Value, ErrorCode> call_on_values(std::string_view name, std::span<const ir::Value> arguments) {
+std::expected<ir::Value, ErrorCode> call_on_values(std::string_view name,
+                                                   std::span<const ir::Value> arguments) {
   if (name == "weld_test_add") {
     return ir::Value::of(arguments[0].as<std::int64_t>() + arguments[1].as<std::int64_t>());
   }

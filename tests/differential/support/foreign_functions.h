@@ -27,6 +27,7 @@ void weld_test_check(const std::int64_t* value, std::int64_t* same);
 namespace weld::differential {
 
 /// The same on values of the interpreter; Unknown for any other name.
-std::expected<ir::Value, ErrorCode> call_on_values(std::string_view name, std::span<const ir::Value> arguments);
+std::expected<ir::Value, ErrorCode> call_on_values(std::string_view name,
+                                                   std::span<const ir::Value> arguments);
 
 }  // namespace weld::differential

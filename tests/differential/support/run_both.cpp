@@ -18,7 +18,8 @@ constexpr std::size_t kMaxText = 600;
 // The C functions of foreign_functions.h on values.
 class TestHost : public ir::Host {
  public:
-  std::expected<Value, ErrorCode> call_foreign(const ir::ForeignCall& call, std::span<const Value> arguments) override {
+  std::expected<Value, ErrorCode> call_foreign(const ir::ForeignCall& call,
+                                               std::span<const Value> arguments) override {
     return call_on_values(call.name, arguments);
   }
 };
@@ -31,7 +32,8 @@ Outcome failure(ErrorCode code, const ir::Location& where, std::string message) 
 
 std::string to_text(const Outcome& outcome) {
   if (!outcome.succeeded()) {
-    return fmt::format("{}:{}: {} ({})", outcome.line, outcome.column, error_name(outcome.code), outcome.message);
+    return fmt::format("{}:{}: {} ({})", outcome.line, outcome.column, error_name(outcome.code),
+                       outcome.message);
   }
   std::string text = exact_text(outcome.value);
   if (text.size() > kMaxText) text = text.substr(0, kMaxText) + "…";
@@ -65,8 +67,9 @@ codegen::CompileOptions CompileWay::options() const {
 }
 
 std::string CompileWay::text() const {
-  return fmt::format("{}{}, O{}{}", interpret ? "interpreted, " : "", optimise ? "optimised" : "mandatory passes only",
-                     level, simd_width_bits ? fmt::format(", simd width {}", simd_width_bits) : "");
+  return fmt::format("{}{}, O{}{}", interpret ? "interpreted, " : "",
+                     optimise ? "optimised" : "mandatory passes only", level,
+                     simd_width_bits ? fmt::format(", simd width {}", simd_width_bits) : "");
 }
 
 std::string RunWay::text() const {
@@ -95,7 +98,8 @@ Outcome run_compiled(const codegen::Program& program, const std::shared_ptr<runt
     const auto result =
         program.run(context, c_arguments.data(), {.num_threads = way.threads, .executor = way.executor});
     if (result) {
-      outcome.value = read_c_value(program.result_type(), result->layout(), static_cast<const std::byte*>(result->data()));
+      outcome.value = read_c_value(program.result_type(), result->layout(),
+                                   static_cast<const std::byte*>(result->data()));
     } else {
       outcome = failure(result.error().code, result.error().location, result.error().message);
     }
@@ -109,8 +113,8 @@ Outcome run_compiled(const codegen::Program& program, const std::shared_ptr<runt
 }
 
 bool is_comparable(ErrorCode code) {
-  return code != ErrorCode::kOutOfMemory && code != ErrorCode::kBudgetExceeded && code != ErrorCode::kCancelled &&
-         code != ErrorCode::kDeadlineExceeded;
+  return code != ErrorCode::kOutOfMemory && code != ErrorCode::kBudgetExceeded &&
+         code != ErrorCode::kCancelled && code != ErrorCode::kDeadlineExceeded;
 }
 
 }  // namespace weld::differential

@@ -26,8 +26,8 @@ struct Outcome {
 /// `1:5: ArithmeticError` or the value.
 std::string to_text(const Outcome& outcome);
 
-/// Nothing where both are equal values to the last bit (all NaNs being equal), or errors with the same code; else both in a
-/// line.
+/// Nothing where both are equal values to the last bit (all NaNs being equal), or errors with the same code;
+/// else both in a line.
 std::string difference(const Outcome& expected, const Outcome& found);
 
 /// The reference interpreter, on values. `function` of foreign_functions.h can be called.
@@ -57,8 +57,8 @@ std::span<const RunWay> all_run_ways();
 /// A context in which every run must leave nothing behind.
 std::shared_ptr<runtime::Context> make_context();
 
-/// Runs a compiled program on values through C layouts. A run that writes to its arguments, or leaves memory in use behind,
-/// gives an outcome with the code kUnknown that says so.
+/// Runs a compiled program on values through C layouts. A run that writes to its arguments, or leaves memory
+/// in use behind, gives an outcome with the code kUnknown that says so.
 Outcome run_compiled(const codegen::Program& program, const std::shared_ptr<runtime::Context>& context,
                      std::span<const ir::Value> arguments, const RunWay& way);
 

@@ -98,8 +98,9 @@ ScalarValue ValueReader::read_scalar(ScalarKind kind) {
           std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, hexadecimal ? 16 : 10);
       if (error != std::errc() || end != digits.data() + digits.size()) reject("an integer before");
       const T value = static_cast<T>(negative ? 0 - magnitude : magnitude);
-      const bool fits = negative ? magnitude != 0 && value < T{} && 0 - static_cast<std::uint64_t>(value) == magnitude
-                                 : value >= T{} && static_cast<std::uint64_t>(value) == magnitude;
+      const bool fits =
+          negative ? magnitude != 0 && value < T{} && 0 - static_cast<std::uint64_t>(value) == magnitude
+                   : value >= T{} && static_cast<std::uint64_t>(value) == magnitude;
       if (!fits && magnitude != 0) reject("an integer that fits before");
       return ScalarValue::of(value);
     } else {
@@ -162,7 +163,8 @@ Value ValueReader::read_vector(ir::Type element) {
     const std::vector<Value> parts = read_list(element, "]");
     expect(")");
     std::vector<Value> values;
-    for (std::int64_t i = 0; i < count; ++i) values.push_back(parts[static_cast<std::size_t>(i) % parts.size()]);
+    for (std::int64_t i = 0; i < count; ++i)
+      values.push_back(parts[static_cast<std::size_t>(i) % parts.size()]);
     return Value::vector(element, values);
   }
   expect("[");
@@ -209,8 +211,10 @@ Value ValueReader::read(ir::Type type) {
 std::string exact_text(const Value& value) {
   if (value.is_scalar()) {
     const ScalarValue scalar = value.scalar();
-    if (scalar.kind == ScalarKind::kF64 && std::isfinite(scalar.as<double>())) return fmt::format("{}", scalar.as<double>());
-    if (scalar.kind == ScalarKind::kF32 && std::isfinite(scalar.as<float>())) return fmt::format("{}", scalar.as<float>());
+    if (scalar.kind == ScalarKind::kF64 && std::isfinite(scalar.as<double>()))
+      return fmt::format("{}", scalar.as<double>());
+    if (scalar.kind == ScalarKind::kF32 && std::isfinite(scalar.as<float>()))
+      return fmt::format("{}", scalar.as<float>());
     return ir::to_text(value);
   }
   std::string text;
@@ -224,7 +228,8 @@ std::string exact_text(const Value& value) {
     return "<" + text + ">";
   }
   if (value.is_dict()) {
-    for (const auto& entry : value.dict().entries()) add(exact_text(entry.key) + ": " + exact_text(entry.value));
+    for (const auto& entry : value.dict().entries())
+      add(exact_text(entry.key) + ": " + exact_text(entry.value));
     return "{" + text + "}";
   }
   for (const Value& member : value.members()) add(exact_text(member));

@@ -7,9 +7,9 @@
 
 namespace weld::differential {
 
-/// Reads the values of known types one after another from a text like that of ir::to_text: numbers (also hexadecimal), NaN,
-/// Infinity, true; `[1,2]` and `"text"` for vectors, `{1,2}` for structs, `{1: 2}` for dictionaries, `<1,2,3,4>` for simd.
-/// Long vectors: `iota(n)` counts from 0, `cycle(n, [1,2])` repeats.
+/// Reads the values of known types one after another from a text like that of ir::to_text: numbers (also
+/// hexadecimal), NaN, Infinity, true; `[1,2]` and `"text"` for vectors, `{1,2}` for structs, `{1: 2}` for
+/// dictionaries, `<1,2,3,4>` for simd. Long vectors: `iota(n)` counts from 0, `cycle(n, [1,2])` repeats.
 ///
 /// Errors  std::runtime_error at what cannot be read
 class ValueReader {

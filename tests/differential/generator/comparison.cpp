@@ -1,0 +1,204 @@
+#include "tests/differential/generator/comparison.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "ir/equality.h"
+#include "ir/fields.h"
+#include "ir/printer.h"
+#include "ir/reduction_order.h"
+#include "ir/verify.h"
+#include "parser/parser.h"
+#include "tests/differential/generator/program_generator.h"
+#include "tests/differential/support/foreign_functions.h"
+#include "tests/differential/support/value_text.h"
+
+namespace weld::differential {
+namespace {
+
+using ir::Expr;
+using ir::Value;
+
+// Ends programs that would take the tests too long.
+class BoundedHost : public ir::Host {
+ public:
+  bool count_bytes(std::int64_t delta) noexcept override {
+    bytes_ += delta;
+    return delta <= 0 || bytes_ < kMaxBytes;
+  }
+  ErrorCode poll() noexcept override {
+    return ++polls_ > kMaxPolls ? ErrorCode::kDeadlineExceeded : ErrorCode::kSuccess;
+  }
+  std::expected<Value, ErrorCode> call_foreign(const ir::ForeignCall& call,
+                                               std::span<const Value> arguments) override {
+    return call_on_values(call.name, arguments);
+  }
+
+ private:
+  static constexpr std::int64_t kMaxBytes = std::int64_t{64} << 20;
+  static constexpr int kMaxPolls = 300;  // one in a thousand iterations
+
+  std::int64_t bytes_ = 0;
+  int polls_ = 0;
+};
+
+Outcome run_bounded(Expr program, std::span<const Value> arguments) {
+  BoundedHost host;
+  auto result = ir::interpret(program, arguments, host);
+  if (!result) return {.code = result.error().code, .message = result.error().message};
+  return {.value = std::move(*result)};
+}
+
+// Fusion of loops may change the last bits of such sums.
+bool sums_floats(Expr program) {
+  bool found = false;
+  ir::for_each_node(program, [&](Expr expr) {
+    found = found || (expr.is<ir::For>() && ir::depends_on_order(expr.type()));
+  });
+  return found;
+}
+
+std::string printing_error(Expr program) {
+  ir::Arena arena;
+  try {
+    const Expr again = parser::parse(ir::print(program), arena, {.internal = true});
+    if (!ir::alpha_equal(program, again))
+      return "the printed program is read back as another:\n" + ir::print(again);
+  } catch (const std::exception& error) {
+    return fmt::format("the printed program is rejected: {}", error.what());
+  }
+  return {};
+}
+
+Verdict differs(std::string text) {
+  return {Verdict::Kind::kDiffered, false, std::move(text)};
+}
+
+}  // namespace
+
+CompileWay random_compile_way(Random& random) {
+  CompileWay way;
+  way.optimise = random.chance(70);
+  const std::size_t choice = random.below(100);
+  way.level = choice < 55 ? 0 : choice < 88 ? 1 : 2;
+  way.simd_width_bits = random.chance(20) ? 1 : 0;
+  way.interpret = random.chance(4);
+  return way;
+}
+
+std::vector<RunWay> random_run_ways(Random& random) {
+  std::vector<RunWay> ways{RunWay{}};
+  ways.push_back({.threads = 1 + static_cast<int>(random.below(4)),
+                  .executor = static_cast<runtime::ExecutorKind>(random.below(3))});
+  if (random.chance(30)) ways.push_back({.threads = 4, .executor = runtime::ExecutorKind::kTbb});
+  return ways;
+}
+
+Verdict judge(const Trial& trial, const std::shared_ptr<runtime::Context>& context) {
+  try {
+    ir::verify(trial.program, ir::Stage::kCore);
+  } catch (const std::exception& error) {
+    return differs(fmt::format("the verifier rejects the program: {}", error.what()));
+  }
+  if (std::string error = printing_error(trial.program); !error.empty()) return differs(error);
+  const Outcome before = run_bounded(trial.program, trial.arguments);
+  if (!is_comparable(before.code)) return {.kind = Verdict::Kind::kSkipped};
+  try {
+    const auto compiled = codegen::Program::compile(trial.program, trial.compile.options());
+    const Expr optimized = compiled->optimized();
+    if (std::string error = printing_error(optimized); !error.empty()) return differs(error);
+    const Outcome after = run_bounded(optimized, trial.arguments);
+    if (!is_comparable(after.code)) return {.kind = Verdict::Kind::kSkipped};
+    if (before.succeeded() && (!after.succeeded() || !sums_floats(trial.program))) {
+      if (const std::string text = difference(before, after); !text.empty()) {
+        return differs(fmt::format("the interpreter before and after the passes: {}\nafter the passes:\n{}",
+                                   text, ir::print(optimized)));
+      }
+    }
+    for (const RunWay& way : trial.runs) {
+      const Outcome found = run_compiled(*compiled, context, trial.arguments, way);
+      if (const std::string text = difference(after, found); !text.empty()) {
+        return differs(fmt::format("the interpreter and compiled code: {}, {}", way.text(), text));
+      }
+    }
+    return {.failed = !after.succeeded()};
+  } catch (const std::exception& error) {
+    return differs(fmt::format("compiling or running: {}", error.what()));
+  }
+}
+
+std::string to_text(const Trial& trial) {
+  std::string text = fmt::format("{}\n{}", trial.compile.text(), ir::print(trial.program));
+  for (const Value& argument : trial.arguments) text += "\nargument: " + exact_text(argument);
+  return text;
+}
+
+TrialReport run_trial(std::uint64_t seed) {
+  Random random(seed * 0x2545f4914f6cdd1d + 1);
+  ir::Arena arena;
+  Trial trial;
+  trial.program = random_program(random, arena);
+  trial.arguments = random_arguments(random, trial.program);
+  trial.compile = random_compile_way(random);
+  trial.runs = random_run_ways(random);
+  const auto context = make_context();
+  Verdict verdict = judge(trial, context);
+  TrialReport report{verdict.kind, verdict.failed, {}};
+  if (verdict.kind != Verdict::Kind::kDiffered) return report;
+  const Trial small = reduced(trial, arena);
+  const Verdict again = judge(small, context);
+  report.text =
+      fmt::format("=== seed {}\n{}\n{}\n", seed, to_text(small),
+                  again.difference.empty() ? "(only sometimes) " + verdict.difference : again.difference);
+  return report;
+}
+
+namespace {
+
+thread_local std::uint64_t running_seed = 0;
+
+void name_seed(int signal) {
+  char text[96];
+  const int length = std::snprintf(text, sizeof text, "signal %d in the trial with seed %llu\n", signal,
+                                   static_cast<unsigned long long>(running_seed));
+  if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0) _exit(1);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+}  // namespace
+
+TrialCounts run_trials(std::uint64_t seed, std::uint64_t num_trials, int num_threads,
+                       void (*report)(const std::string&)) {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, name_seed);
+  std::atomic<std::uint64_t> next{0};
+  std::mutex mutex;
+  TrialCounts counts;
+  const auto work = [&] {
+    while (true) {
+      const std::uint64_t trial = next.fetch_add(1);
+      if (trial >= num_trials) return;
+      running_seed = seed + trial;
+      const TrialReport result = run_trial(running_seed);
+      const std::lock_guard lock(mutex);
+      counts.agreed += result.kind == Verdict::Kind::kAgreed ? 1 : 0;
+      counts.failed += result.failed ? 1 : 0;
+      counts.skipped += result.kind == Verdict::Kind::kSkipped ? 1 : 0;
+      counts.differed += result.kind == Verdict::Kind::kDiffered ? 1 : 0;
+      if (!result.text.empty()) report(result.text);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 1; i < num_threads; ++i) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  return counts;
+}
+
+}  // namespace weld::differential

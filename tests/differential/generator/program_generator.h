@@ -1,0 +1,25 @@
+#pragma once
+
+#include <vector>
+
+#include "ir/arena.h"
+#include "ir/value.h"
+#include "tests/differential/generator/random.h"
+
+namespace weld::differential {
+
+/// A random program: a lambda that the verifier accepts, made of every node kind, type, builder and iterator.
+///
+/// Most of its indices are in range and most of its divisors are not zero, so that about three in four runs
+/// succeed. Every `iterate` ends after a few iterations. Comparators of sorts are strict weak orders that
+/// cannot fail: how they are called is unspecified.
+ir::Expr random_program(Random& random, ir::Arena& arena);
+
+/// Arguments for it: adversarial sizes, small where loops are nested deeply; many equal, extreme and special
+/// values.
+std::vector<ir::Value> random_arguments(Random& random, ir::Expr program);
+
+/// An expression for the zero of a type without builders and simd.
+ir::Expr zero_expression(ir::Arena& arena, ir::Type type);
+
+}  // namespace weld::differential
