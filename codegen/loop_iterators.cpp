@@ -86,13 +86,12 @@ std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::Fo
 }
 
 llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& iterators, ir::Span loop) {
-  llvm::Value* count = nullptr;
-  for (EvaluatedIterator& it : iterators) {
-    llvm::Value* own = iterations_of(emitter, it);
-    if (count) emitter.fail_if(emitter.ir.CreateICmpNE(own, count), ErrorCode::kMismatchedZipSize, loop);
-    count = own;
+  std::vector<llvm::Value*> counts;
+  for (EvaluatedIterator& it : iterators) counts.push_back(iterations_of(emitter, it));
+  for (std::size_t i = 1; i < counts.size(); ++i) {
+    emitter.fail_if(emitter.ir.CreateICmpNE(counts[i], counts[0]), ErrorCode::kMismatchedZipSize, loop);
   }
-  return count;
+  return counts.front();
 }
 
 Value iterator_element(Emitter& emitter, const EvaluatedIterator& it, llvm::Value* index) {
