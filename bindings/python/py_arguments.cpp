@@ -88,8 +88,8 @@ bool to_bits(PyObject* integer, ir::ScalarKind kind, std::uint64_t& bits) {
 }
 
 // The bytes of a string of an array of dtype S, whose padding is NULs.
-std::size_t unpadded_length(const char* text, std::size_t width) {
-  while (width > 0 && text[width - 1] == '\0') --width;
+std::size_t unpadded_length(const std::byte* text, std::size_t width) {
+  while (width > 0 && text[width - 1] == std::byte{0}) --width;
   return width;
 }
 
@@ -234,10 +234,17 @@ bool Arguments::encode_array(const ValueType& type, py::handle object, std::byte
     const bool is_text = array.ndim() == 1 && dtype.kind() == 'S' && is_byte(*element.layout->element);
     if (!is_text) reject(place.text(), describe("an "), type.type);
     const auto width = static_cast<std::size_t>(dtype.itemsize());
+    const py::ssize_t stride = array.strides(0);
     std::byte* views = allocate(length * sizeof(runtime::VecView));
-    const char* bytes = static_cast<const char*>(array.data());
-    for (std::size_t i = 0; i < length; ++i, bytes += array.strides(0)) {
-      borrow(bytes, unpadded_length(bytes, width), element.element(), views + i * sizeof(runtime::VecView));
+    auto* text = static_cast<std::byte*>(const_cast<void*>(array.data()));  // programs do not write to it
+    for (std::size_t i = 0; i < length; ++i) {
+      std::byte* string = text + static_cast<py::ssize_t>(i) * stride;
+      const auto string_length = static_cast<std::int64_t>(unpadded_length(string, width));
+      write(runtime::VecView{string, string_length}, views + i * sizeof(runtime::VecView));
+    }
+    if (length > 0) {
+      const std::byte* last = text + static_cast<py::ssize_t>(length - 1) * stride;
+      ranges_.push_back({stride < 0 ? last : text, (stride < 0 ? text : last) + width});
     }
     borrow(views, length, element, to);
     return true;

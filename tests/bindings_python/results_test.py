@@ -161,6 +161,15 @@ class Lifetime(unittest.TestCase):
         self.assertEqual([item.tobytes() for item in result], [b"abc" * 100, b"y" * 1000])
         del churn
 
+    def test_arrays_of_strings_live_as_long_as_results_refer_to_them(self):
+        program = weld.compile("|v: vec[vec[i8]]| lookup(v, 1L)")
+        strings = numpy.array([b"ab", b"cd", b"ef", b""])
+        results = [program(strings.copy()), program(strings.copy()[::-1]), program(strings.copy()[1:])]
+        gc.collect()
+        churn = [numpy.zeros(8, "i1") for _ in range(100)]
+        self.assertEqual([result.tobytes() for result in results], [b"cd", b"ef", b"ef"])
+        del churn
+
     def test_made_vectors_live_as_long_as_results_refer_to_them(self):
         program = weld.compile("|v: vec[vec[i64]]| lookup(v, 1L)")
         result = program([[1, 2], [3, 4, 5]])
