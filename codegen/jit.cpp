@@ -42,6 +42,9 @@ struct Process {
       return;
     }
     jit = std::move(*made);
+    // Failures come back from the calls that meet them; nothing is printed.
+    jit->getExecutionSession().setErrorReporter(
+        [](llvm::Error failed) { llvm::consumeError(std::move(failed)); });
     symbols = &jit->getMainJITDylib();
     if (llvm::Error failed = define_symbols()) error = text_of(std::move(failed));
   }
