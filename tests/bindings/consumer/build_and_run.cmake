@@ -38,11 +38,14 @@ endforeach()
 
 # A library with sanitizers needs a program with them.
 set(flags "")
+set(link_flags "")
 if(SANITIZE)
   set(flags "-fsanitize=${SANITIZE} -fsanitize-link-c++-runtime")
+  set(link_flags -lstdc++)  # which the sanitizers need in programs in C too
 endif()
-run(${CMAKE_COMMAND} -S ${SOURCE_FOLDER} -B ${build} -DCMAKE_PREFIX_PATH=${tree} -DCMAKE_C_COMPILER=${C_COMPILER}
-    -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_C_FLAGS=${flags} -DCMAKE_CXX_FLAGS=${flags})
+run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE_FOLDER} -B ${build} -DCMAKE_PREFIX_PATH=${tree} -DCMAKE_C_COMPILER=${C_COMPILER}
+    -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_C_FLAGS=${flags} -DCMAKE_CXX_FLAGS=${flags}
+    -DCMAKE_EXE_LINKER_FLAGS=${link_flags})
 run(${CMAKE_COMMAND} --build ${build})
 foreach(program consumer_c consumer_cpp)
   run(${build}/${program})
