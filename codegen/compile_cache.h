@@ -9,8 +9,8 @@
 
 namespace weld::codegen {
 
-/// Keeps the most recently used values by key, as many as fit in a number of bytes. What falls out lives on while others
-/// hold it.
+/// Keeps the most recently used values by key, as many as fit in a number of bytes. What falls out lives on
+/// while others hold it.
 ///
 /// Threads  safe from all
 template <class Value>

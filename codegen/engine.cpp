@@ -215,7 +215,9 @@ std::shared_ptr<const Program> Program::compile(ir::Expr program, const CompileO
   return std::shared_ptr<const Program>(new Program(std::move(state)));
 }
 
-void clear_compile_cache() { cache().clear(); }
+void clear_compile_cache() {
+  cache().clear();
+}
 
 // Copies the sources that errors point to: the program's arena need not live on.
 void Program::State::take_spans(ir::Expr program) {

@@ -99,7 +99,8 @@ class Cloner {
       const auto renamed = symbols_.find(ident->symbol.id());
       const Symbol symbol = renamed == symbols_.end() ? ident->symbol : renamed->second;
       const Expr use = arena_.ident(symbol, types_.clone(expr.type()), span);
-      return expr.annotations().empty() ? use : arena_.with_annotations(use, types_.clone(expr.annotations()));
+      return expr.annotations().empty() ? use
+                                        : arena_.with_annotations(use, types_.clone(expr.annotations()));
     }
     Node node = expr.record().node;
     std::size_t next = 0;

@@ -16,6 +16,7 @@ struct Binding {
   std::uint32_t deepest_use = 0;  ///< nesting from the root; the body of a `let` is no deeper than the `let`
   std::uint32_t loops = 0;        ///< functions around the `let`
   bool used_in_loop = false;      ///< inside a function that does not hold the `let`
+  bool dropped = false;           ///< nobody needs the value, and it cannot fail
   ir::Expr body;
 };
 
@@ -41,8 +42,9 @@ Bindings find_bindings(ir::Expr root) {
         binding.body = let->body;
         stack.push_back({expr, depth, loops, true});
         stack.push_back({let->body, depth, loops, false});
-      } else if (binding.uses > 0 || ir::may_fail_or_diverge(let->value)) {
-        stack.push_back({let->value, depth + 1, loops, false});
+      } else {
+        binding.dropped = binding.uses == 0 && !ir::may_fail_or_diverge(let->value);
+        if (!binding.dropped) stack.push_back({let->value, depth + 1, loops, false});
       }
     } else if (const auto* ident = expr.as<ir::Ident>()) {
       if (const auto found = bindings.find(ident->symbol.id()); found != bindings.end()) {
@@ -71,9 +73,15 @@ bool is_lazy(ir::Expr expr) {
          (binary && (binary->op == ir::BinaryOp::kLogicalAnd || binary->op == ir::BinaryOp::kLogicalOr));
 }
 
+// Also true inside of a dropped value, which was not looked at.
+bool is_dropped(ir::Symbol symbol, const Bindings& bindings) {
+  const auto found = bindings.find(symbol.id());
+  return found == bindings.end() || found->second.dropped;
+}
+
 // Whether `symbol` is evaluated, always and once, before anything in `body` can fail, diverge or act. Looks
 // no further than a few nodes, so that long chains stay linear; says no then.
-bool is_evaluated_first(ir::Symbol symbol, ir::Expr body) {
+bool is_evaluated_first(ir::Symbol symbol, ir::Expr body, const Bindings& bindings) {
   struct Visit {
     ir::Expr expr;
     bool parts_done;
@@ -91,6 +99,10 @@ bool is_evaluated_first(ir::Symbol symbol, ir::Expr body) {
     }
     if (const auto* ident = expr.as<ir::Ident>(); ident && ident->symbol == symbol) return true;
     stack.back().parts_done = true;
+    if (const auto* let = expr.as<ir::Let>(); let && is_dropped(let->symbol, bindings)) {
+      stack.push_back({let->body, false});
+      continue;
+    }
     if (is_lazy(expr)) {
       const auto* branch = expr.as<ir::If>();
       stack.push_back({branch ? branch->condition : expr.as<ir::Binary>()->left, false});
@@ -105,12 +117,13 @@ bool is_evaluated_first(ir::Symbol symbol, ir::Expr body) {
   return false;
 }
 
-bool is_inlined(ir::Symbol symbol, ir::Expr value, const Binding& binding) {
+bool is_inlined(ir::Symbol symbol, ir::Expr value, const Bindings& bindings) {
+  const Binding& binding = bindings.at(symbol.id());
   const std::uint32_t height = value.record().depth;
   if (height > 1 && binding.deepest_use + height > kMaxInlinedDepth) return false;
   if (value.is<ir::Literal>() || is_field_path(value)) return true;
   if (binding.uses != 1 || binding.used_in_loop) return false;
-  return !ir::may_fail_or_diverge(value) || is_evaluated_first(symbol, binding.body);
+  return !ir::may_fail_or_diverge(value) || is_evaluated_first(symbol, binding.body, bindings);
 }
 
 }  // namespace
@@ -119,12 +132,9 @@ ir::Expr inline_lets(ir::Expr root, PassContext& context) {
   const Bindings bindings = find_bindings(root);
   std::unordered_map<std::uint64_t, ir::Expr> inlined;  // values by symbol id; null: dropped
   const auto bind = [&](ir::Symbol symbol, ir::Expr value) {
-    // A `let` inside of a dropped value was not looked at; it goes with it.
-    const auto binding = bindings.find(symbol.id());
-    if (binding == bindings.end()) return;
-    if (binding->second.uses == 0) {
-      if (!ir::may_fail_or_diverge(value)) inlined.emplace(symbol.id(), ir::Expr());
-    } else if (is_inlined(symbol, value, binding->second)) {
+    if (is_dropped(symbol, bindings)) {
+      inlined.emplace(symbol.id(), ir::Expr());
+    } else if (bindings.at(symbol.id()).uses > 0 && is_inlined(symbol, value, bindings)) {
       inlined.emplace(symbol.id(), value);
     }
   };
