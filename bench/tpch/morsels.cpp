@@ -7,6 +7,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace weld::bench::tpch {
@@ -66,7 +67,7 @@ class MorselQueue {
     if (!turn.passed_) {
       moved_.wait(lock, [&] { return stopped_ || num_passed_ == turn.morsel_; });
     }
-    if (!stopped_) error_ = error;
+    if (!stopped_) error_ = std::move(error);
     stopped_ = true;
     lock.unlock();
     moved_.notify_all();
