@@ -217,10 +217,12 @@ class Reader {
     ErrorCode code = read_count(element, count);
     if (code != ErrorCode::kSuccess) return code;
     vec = {nullptr, count};
-    if (count == 0 || element.size_bytes == 0) return ErrorCode::kSuccess;
+    if (count == 0) return ErrorCode::kSuccess;
+    // Elements without bytes have data too: a length without data is an error everywhere else.
     vec.data = element.contains_pointer ? weld_rt_allocate_zeroed(&worker_, count * element.size_bytes)
                                         : weld_rt_allocate(&worker_, count * element.size_bytes);
     if (!vec.data) return ErrorCode::kOutOfMemory;
+    if (element.size_bytes == 0) return ErrorCode::kSuccess;
     if (is_copied(element)) {
       read_bytes(vec.data, count * element.size_bytes);
       return ErrorCode::kSuccess;
