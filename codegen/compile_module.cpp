@@ -45,6 +45,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Vectors wider than this many bits are not used on this machine.
+int host_simd_bits() {
+  return 8 * ir::host_target().vector_bytes;
+}
+
 double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
@@ -235,10 +240,6 @@ void check_deadline(const ModuleOptions& options) {
 
 }  // namespace
 
-int host_simd_bits() {
-  return 8 * ir::host_target().vector_bytes;
-}
-
 std::string target_description() {
   return fmt::format("LLVM {} {} {} {}", LLVM_VERSION_STRING, host().triple, host().cpu, host().features);
 }
@@ -259,7 +260,6 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
   ModuleEmitter(module, **runtime, emit, constants).emit_program(program);
 
   const std::size_t largest = largest_function(module);
-  compiled.num_instructions = module.getInstructionCount();
   const int level = largest > kMaxOptimizedInstructions ? 0 : options.optimization_level;
   const std::unique_ptr<llvm::TargetMachine> machine = make_target_machine(level > 0);
   module.setTargetTriple(host().triple);

@@ -27,7 +27,6 @@ struct CompiledModule {
   std::string object;  ///< an object file with kEntrySymbol
   double codegen_ms = 0;
   double llvm_ms = 0;
-  std::int64_t num_instructions = 0;  ///< of LLVM IR, before it is optimised
 };
 
 /// Lowers an optimised program and compiles it for this machine.
@@ -37,9 +36,6 @@ struct CompiledModule {
 /// Errors   UserError: DeadlineExceeded
 /// Threads  any number at a time; needs a stack of some MiB (big_stack.h)
 CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, ProgramConstants& constants);
-
-/// Vectors wider than this many bits are not used on this machine.
-int host_simd_bits();
 
 /// What identifies LLVM and the processor that code is made for, for cache keys.
 std::string target_description();

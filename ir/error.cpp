@@ -88,12 +88,6 @@ std::string_view error_summary(ErrorCode code) {
 
 namespace ir {
 
-Span cover(Span left, Span right) {
-  if (!left) return right;
-  if (!right || left.source != right.source) return left;
-  return {left.source, std::min(left.begin, right.begin), std::max(left.end, right.end)};
-}
-
 namespace {
 
 // Line and column, both from 1, of a byte of the source.

@@ -191,16 +191,4 @@ std::vector<Parameter> free_symbols(Expr root) {
   return free;
 }
 
-std::unordered_map<std::uint64_t, std::uint32_t> count_uses(Expr root) {
-  std::unordered_map<std::uint64_t, std::uint32_t> uses;
-  walk(
-      root,
-      [&](Expr expr) {
-        if (const auto* ident = expr.as<Ident>()) ++uses[ident->symbol.id()];
-        return true;
-      },
-      [](Expr) {});
-  return uses;
-}
-
 }  // namespace weld::ir

@@ -180,7 +180,4 @@ Expr clone_fresh(Expr root, Arena& arena);
 /// Symbols used in `root` and not bound in it, with the type of their use, in the order of their first use.
 std::vector<Parameter> free_symbols(Expr root);
 
-/// How often each symbol is used in `root`, by symbol id.
-std::unordered_map<std::uint64_t, std::uint32_t> count_uses(Expr root);
-
 }  // namespace weld::ir

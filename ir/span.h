@@ -24,9 +24,6 @@ struct Span {
   bool operator==(const Span&) const = default;
 };
 
-/// The smallest span that covers both; the other one where one is null or the sources differ.
-Span cover(Span left, Span right);
-
 /// A span in the terms of an editor. Lines and columns count from 1, columns in bytes.
 struct Location {
   std::string file;
