@@ -126,6 +126,16 @@ struct Lowering {
     return value;
   }
 
+  Value operator()(const ir::Gather&) const { return not_lowered(); }
+  Value operator()(const ir::AnyLane&) const { return not_lowered(); }
+  Value operator()(const ir::MapLanes&) const { return not_lowered(); }
+  Value operator()(const ir::ForLanes&) const { return not_lowered(); }
+  Value operator()(const ir::PartialSort&) const { return not_lowered(); }
+  Value not_lowered() const {
+    ir::internal_check(false, "the form is lowered");
+    return {};
+  }
+
   Value operator()(const ir::Iterate&) const { return emit_iterate(emitter, expr); }
   Value operator()(const ir::Sort&) const { return emit_sort(emitter, expr); }
   Value operator()(const ir::ForeignCall&) const { return emit_foreign_call(emitter, expr); }

@@ -64,6 +64,10 @@ class LoopSums {
   void begin_iteration(std::int64_t iteration) {
     const std::int64_t index_in_block = iteration % position_.block_iterations;
     if (iteration > 0 && index_in_block == 0) end_block();
+    seek(iteration);
+  }
+  void seek(std::int64_t iteration) {
+    const std::int64_t index_in_block = iteration % position_.block_iterations;
     lane_ = static_cast<std::size_t>(lane_of(index_in_block, position_.iterations_of_block(iteration)));
   }
   void merge(const Value& value) { lanes_[lane_] = add_(lanes_[lane_], value); }
@@ -109,6 +113,7 @@ class Merger : public Builder {
 
   void begin_loop(const LoopPosition& position) override { loops_.emplace_back(op_, identity_, position); }
   void begin_iteration(std::int64_t iteration) override { loops_.back().begin_iteration(iteration); }
+  void seek(std::int64_t iteration) override { loops_.back().seek(iteration); }
   void end_loop() override {
     const Value total = loops_.back().total();
     loops_.pop_back();
@@ -362,6 +367,18 @@ void LoopOrder::begin_iteration(std::int64_t iteration) {
     if (new_range && state->is_ranged()) state->begin_range();
     state->begin_iteration(iteration);
   }
+}
+
+void LoopOrder::seek(std::int64_t iteration) {
+  for (const auto& state : builders_) state->seek(iteration);
+}
+
+bool LoopOrder::begins_group(std::int64_t iteration, std::int64_t size) const {
+  const std::int64_t index_in_block = iteration % position_.block_iterations;
+  const std::int64_t in_block = position_.iterations_of_block(iteration);
+  if (in_block < kMinLanedIterations || index_in_block % size != 0 || index_in_block + size > in_block)
+    return false;
+  return !undecided_ || iteration >= kDistinctKeysIterations || iteration + size <= kDistinctKeysIterations;
 }
 
 void LoopOrder::end() {

@@ -36,6 +36,7 @@ class Builder {
   // Called by LoopOrder; builders that do not depend on order ignore it.
   virtual void begin_loop(const LoopPosition& position) {}
   virtual void begin_iteration(std::int64_t iteration) {}
+  virtual void seek(std::int64_t iteration) {}
   virtual void end_loop() {}
 
   // Of dictmerger and vecmerger that depend on order, in their outermost loop.
@@ -55,6 +56,11 @@ class LoopOrder {
   /// `builder` is a builder or a struct of builders.
   LoopOrder(Expr loop, std::int64_t num_iterations, const Value& builder);
   void begin_iteration(std::int64_t iteration);
+  /// What is merged next belongs to that iteration of the same block.
+  void seek(std::int64_t iteration);
+  /// Whether `size` iterations from that one on are a group (nodes.h: For). One where the ranges are chosen
+  /// is not.
+  bool begins_group(std::int64_t iteration, std::int64_t size) const;
   /// After the last iteration.
   void end();
 

@@ -28,13 +28,17 @@ Effects own_effects(const Node& node, Annotations annotations) {
     if (divides && is_integer(element_kind(type)) && !is_nonzero_literal(binary->right)) return kMayFail;
     return kNone;
   }
-  if (std::get_if<Assert>(&node) || std::get_if<Lookup>(&node) || std::get_if<Slice>(&node)) return kMayFail;
+  if (std::get_if<Assert>(&node) || std::get_if<Lookup>(&node) || std::get_if<Slice>(&node) ||
+      std::get_if<Gather>(&node)) {
+    return kMayFail;
+  }
   if (std::get_if<Iterate>(&node)) return Effects::kMayDiverge | kLoops | kAllocates;
   if (std::get_if<Zip>(&node)) return kMayFail | kAllocates | kLoops;
   if (std::get_if<Deserialize>(&node)) return kMayFail | kAllocates | kLoops;
   if (std::get_if<Serialize>(&node) || std::get_if<ToVec>(&node) || std::get_if<Sort>(&node)) {
     return kAllocates | kLoops;
   }
+  if (std::get_if<PartialSort>(&node)) return kMayFail | kAllocates | kLoops;
   if (std::get_if<MakeVector>(&node)) return kAllocates;
   // What the function does is known where it is bound: here, anything.
   if (const auto* apply = std::get_if<Apply>(&node); apply && !apply->function.is<Lambda>()) {
@@ -57,7 +61,7 @@ Effects own_effects(const Node& node, Annotations annotations) {
     const Effects growth = builder.type().as<MergerType>() ? kNone : kAllocates;
     return Effects::kMerges | index | growth;
   }
-  if (std::get_if<Result>(&node)) return Effects::kMerges;
+  if (std::get_if<Result>(&node) || std::get_if<ForLanes>(&node)) return Effects::kMerges;
   return kNone;
 }
 

@@ -8,10 +8,12 @@
 #include <limits>
 #include <new>
 #include <unordered_map>
+#include <utility>
 
 #include "ir/builder_state.h"
 #include "ir/reduction_order.h"
 #include "ir/scalar_eval.h"
+#include "ir/typing.h"
 
 namespace weld::ir {
 namespace {
@@ -367,10 +369,19 @@ class Interpreter {
     }
   }
 
-  Value visit(const Sort& node, Expr expr) {
-    const Value value = evaluate(node.vector);
+  Value visit(const Sort& node, Expr expr) { return sorted(evaluate(node.vector), node.function, expr); }
+
+  Value visit(const PartialSort& node, Expr expr) {
+    const Value vector = evaluate(node.vector);
+    const auto count = evaluate(node.count).as<std::int64_t>();
+    if (count < 0) fail(ErrorCode::kArrayOutOfBounds, expr.span());
+    const Value all = sorted(vector, node.function, expr);
+    return all.vector().slice(0, std::min(count, all.vector().length));
+  }
+
+  Value sorted(const Value& value, Expr order, Expr expr) {
     const VectorValue& vector = value.vector();
-    const Lambda& function = *node.function.as<Lambda>();
+    const Lambda& function = *order.as<Lambda>();
     auto storage = make_storage(expr.type().as<VecType>()->element);
     storage->reserve(vector.length);
     std::vector<Value> elements;
@@ -545,14 +556,96 @@ class Interpreter {
   [[gnu::noinline]] Value run_loop(const For& node, Expr expr, std::span<const Walk> walks, Value builder) {
     const Lambda& function = *node.function.as<Lambda>();
     const std::int64_t num_iterations = walks[0].count;
+    const std::int64_t group = node.lanes ? group_size(node) : 0;
     LoopOrder order(expr, num_iterations, builder);
     for (std::int64_t i = 0; i < num_iterations; ++i) {
       tick(expr.span());
       order.begin_iteration(i);
+      if (group > 0 && order.begins_group(i, group)) {
+        builder = run_group(node, expr, walks, std::move(builder), order, i, group);
+        i += group - 1;
+        continue;
+      }
       builder = apply(function, {std::move(builder), Value::of<std::int64_t>(i), element_of(walks, i)});
     }
     order.end();
     return builder;
+  }
+
+  // Iterations at once: of the type of the iteration numbers.
+  static std::int64_t group_size(const For& loop) {
+    return loop.lanes.as<Lambda>()->parameters[1].type.as<SimdType>()->lanes;
+  }
+
+  // What a loop's lanes function is at: merges of lanes belong to iterations from `first` on.
+  struct Group {
+    LoopOrder* order;
+    std::int64_t first;
+  };
+
+  Value run_group(const For& node, Expr expr, std::span<const Walk> walks, Value builder, LoopOrder& order,
+                  std::int64_t first, std::int64_t size) {
+    const Lambda& lanes = *node.lanes.as<Lambda>();
+    std::vector<Value> elements;
+    Lanes numbers;
+    for (std::int64_t i = first; i < first + size; ++i) {
+      elements.push_back(element_of(walks, i));
+      numbers.push_back(ScalarValue::of(i));
+    }
+    const Type type = lanes.parameters[2].type;
+    const Group outer = std::exchange(group_, {&order, first});
+    const int depth = depth_;
+    try {
+      builder = apply(lanes, {builder, Value::simd(std::move(numbers)), to_lanes(elements, type)});
+      group_ = outer;
+    } catch (const Failure& failure) {
+      if (!is_of_program(failure.error.code)) throw;
+      group_ = outer;
+      depth_ = depth;
+      const Lambda& function = *node.function.as<Lambda>();
+      for (std::int64_t i = 0; i < size; ++i) {
+        apply(function, {builder, Value::of<std::int64_t>(first + i), elements[static_cast<std::size_t>(i)]});
+      }
+      fail(ErrorCode::kUnknown, expr.span(), "a group of iterations fails in lanes only");
+    }
+    return builder;
+  }
+
+  // Errors of the data; the others may come at any place.
+  static bool is_of_program(ErrorCode code) {
+    switch (code) {
+      case ErrorCode::kOutOfMemory:
+      case ErrorCode::kCancelled:
+      case ErrorCode::kDeadlineExceeded:
+      case ErrorCode::kBudgetExceeded:
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  // Scalars, or structs of them, as a simd or a struct of simds: lanes_type. What has no lanes is left out.
+  static Value to_lanes(std::span<const Value> values, Type type) {
+    if (type.as<SimdType>()) {
+      Lanes lanes;
+      for (const Value& value : values) lanes.push_back(value.scalar());
+      return Value::simd(std::move(lanes));
+    }
+    std::vector<Value> members;
+    const auto member_types = type.as<StructType>()->members;
+    for (std::size_t i = 0; i < member_types.size(); ++i) {
+      std::vector<Value> parts;
+      for (const Value& value : values) parts.push_back(value.members()[i]);
+      members.push_back(to_lanes(parts, member_types[i]));
+    }
+    return Value::structure(std::move(members));
+  }
+  // One lane of such a value.
+  static Value lane_of(const Value& value, std::size_t lane) {
+    if (value.is_simd()) return value.lanes()[lane];
+    std::vector<Value> members;
+    for (const Value& member : value.members()) members.push_back(lane_of(member, lane));
+    return Value::structure(std::move(members));
   }
 
   Value visit(const NewBuilder& node, Expr) {
@@ -576,14 +669,94 @@ class Interpreter {
       if (mask.as<bool>()) merge(builder, value, expr);
       return builder;
     }
+    const std::vector<bool> lanes = mask_of(mask);
+    if (lanes.size() > 4)
+      merge_lanes(builder, value, lanes, expr);
+    else
+      builder.builder().merge_simd(value.lanes(), lanes);
+    return builder;
+  }
+  static std::vector<bool> mask_of(const Value& mask) {
     std::vector<bool> lanes;
     for (ScalarValue lane : mask.lanes()) lanes.push_back(lane.as<bool>());
-    builder.builder().merge_simd(value.lanes(), lanes);
+    return lanes;
+  }
+
+  // In a lanes function: each lane in its iteration.
+  void merge_lanes(const Value& builder, const Value& value, const std::vector<bool>& mask, Expr expr) {
+    for (std::size_t lane = 0; lane < mask.size(); ++lane) {
+      if (!mask[lane]) continue;
+      seek(lane);
+      const ErrorCode code = builder.builder().merge(lane_of(value, lane));
+      if (code != ErrorCode::kSuccess) fail(code, expr.span());
+    }
+  }
+  void seek(std::size_t lane) {
+    internal_check(group_.order, "lanes are merged in a lanes function");
+    group_.order->seek(group_.first + static_cast<std::int64_t>(lane));
+  }
+
+  Value visit(const Gather& node, Expr expr) {
+    const Value value = evaluate(node.vector);
+    const Value index = evaluate(node.index);
+    const Value mask = evaluate(node.mask);
+    const VectorValue& vector = value.vector();
+    const Value zero = zero_value(node.vector.type().as<VecType>()->element);
+    std::vector<Value> elements;
+    for (std::size_t lane = 0; lane < index.lanes().size(); ++lane) {
+      if (!mask.lanes()[lane].as<bool>()) {
+        elements.push_back(zero);
+        continue;
+      }
+      const auto place = convert(ScalarKind::kI64, index.lanes()[lane]).as<std::int64_t>();
+      if (place < 0 || place >= vector.length) fail(ErrorCode::kArrayOutOfBounds, expr.span());
+      elements.push_back(vector[place]);
+    }
+    return to_lanes(elements, expr.type());
+  }
+
+  Value visit(const AnyLane& node, Expr) {
+    const Value mask = evaluate(node.mask);
+    return Value::of<bool>(
+        std::ranges::any_of(mask.lanes(), [](ScalarValue lane) { return lane.as<bool>(); }));
+  }
+
+  Value visit(const MapLanes& node, Expr expr) {
+    const Value values = evaluate(node.values);
+    const Value mask = evaluate(node.mask);
+    const Lambda& function = *node.function.as<Lambda>();
+    const Value zero = zero_value(function.body.type());
+    const Group outer = std::exchange(group_, {});
+    std::vector<Value> results;
+    for (std::size_t lane = 0; lane < mask.lanes().size(); ++lane) {
+      const bool active = mask.lanes()[lane].as<bool>();
+      results.push_back(active ? apply(function, {lane_of(values, lane)}) : zero);
+    }
+    group_ = outer;
+    return to_lanes(results, expr.type());
+  }
+
+  Value visit(const ForLanes& node, Expr) {
+    Value builder = evaluate(node.builder);
+    const Value values = evaluate(node.values);
+    const Value mask = evaluate(node.mask);
+    const Lambda& function = *node.function.as<Lambda>();
+    for (std::size_t lane = 0; lane < mask.lanes().size(); ++lane) {
+      if (!mask.lanes()[lane].as<bool>()) continue;
+      seek(lane);
+      const Group outer = std::exchange(group_, {});
+      builder = apply(function, {std::move(builder), lane_of(values, lane)});
+      group_ = outer;
+    }
     return builder;
   }
 
   void merge(const Value& builder, const Value& value, Expr expr) {
-    if (value.is_simd() && !expr_takes_simd_element(expr)) {
+    const auto* written = expr.as<Merge>();
+    const auto lanes = written ? num_lanes(written->value.type()) : std::nullopt;
+    if (lanes.value_or(0) > 4 && !expr_takes_simd_element(expr)) {
+      merge_lanes(builder, value, std::vector<bool>(*lanes, true), expr);
+    } else if (value.is_simd() && !expr_takes_simd_element(expr)) {
       builder.builder().merge_simd(value.lanes(), std::vector<bool>(value.lanes().size(), true));
     } else if (const ErrorCode code = builder.builder().merge(value); code != ErrorCode::kSuccess) {
       fail(code, expr.span());
@@ -609,6 +782,7 @@ class Interpreter {
   std::shared_ptr<ByteAccount> account_;
   std::unordered_map<std::uint64_t, Value> values_;  // by symbol id: each symbol is bound in one place
   std::unordered_map<std::uint64_t, const Lambda*> functions_;
+  Group group_{};  // of the innermost lanes function; none in its islands
   Expr current_;
   int depth_ = 0;
   std::uint32_t ticks_ = 0;

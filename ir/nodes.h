@@ -173,11 +173,11 @@ struct Assert {
   static auto fields(auto& node) { return std::tie(node.condition); }
 };
 
-/// A scalar in every lane.
+/// A scalar in every lane: `broadcast(x)`, internally also `broadcast[16](x)`.
 struct Broadcast {
   Expr value;
-  static constexpr std::string_view kKeyword = "broadcast";
-  static auto fields(auto& node) { return std::tie(node.value); }
+  std::uint32_t lanes = 4;
+  static auto fields(auto& node) { return std::tie(node.value, node.lanes); }
 };
 
 /// Evaluates one branch only.
@@ -279,6 +279,15 @@ struct Sort {
   static auto fields(auto& node) { return std::tie(node.vector, node.function); }
 };
 
+/// The first `count` elements of that sort, fewer when the vector is shorter. Internal.
+struct PartialSort {
+  Expr vector;
+  Expr function;
+  Expr count;
+  static constexpr std::string_view kKeyword = "sort";
+  static auto fields(auto& node) { return std::tie(node.vector, node.function, node.count); }
+};
+
 struct Serialize {
   Expr value;
   static constexpr std::string_view kKeyword = "serialize";
@@ -326,11 +335,20 @@ struct Iterator {
 
 /// `for(iterators, builder, |b, i, e| …)`: `function` has parameters builder, i64 and element (a struct of
 /// the iterators' elements where they are several).
+///
+/// `lanes` (internal) does the same for n iterations at once, n being 16, 32 or 64: `|b, i, e| …` with
+/// parameters builder, simd[i64,n] and lanes_type(element, n) (typing.h). Every block of the loop
+/// (reduction_order.h) that has at least kMinLanedIterations iterations is cut into groups of n, which go
+/// through `lanes`; what is left of it, and shorter blocks, go through `function`. Lane l does what
+/// `function` does in that iteration, except that merges into different builders may come in another order.
+/// Where `lanes` fails, the group goes through `function` instead, which gives the error; kUnknown if it does
+/// not fail.
 struct For {
   std::span<const Iterator> iterators;
   Expr builder;
   Expr function;
-  static auto fields(auto& node) { return std::tie(node.iterators, node.builder, node.function); }
+  Expr lanes = {};  ///< optional: a pass that changes `function` leaves it out
+  static auto fields(auto& node) { return std::tie(node.iterators, node.builder, node.function, node.lanes); }
 };
 
 /// A new builder of that type.
@@ -348,7 +366,10 @@ struct Merge {
   static auto fields(auto& node) { return std::tie(node.builder, node.value); }
 };
 
-/// Adds the value, or the lanes of it, where `mask` (bool, or simd[bool] for a simd value) is true. Internal.
+/// Adds the value, or the lanes of it, where `mask` (bool, or simd[bool] for lanes) is true. Internal.
+///
+/// Inside of For::lanes the value may be lanes_type(merge type, n) for any builder: the lanes are merged in
+/// order, each as if in its iteration. So may that of a plain Merge.
 struct MergeMasked {
   Expr builder;
   Expr value;
@@ -364,10 +385,52 @@ struct Result {
   static auto fields(auto& node) { return std::tie(node.builder); }
 };
 
-using Node = std::variant<Literal, StringLiteral, Ident, Let, Lambda, Apply, Cast, Unary, Binary, Assert,
-                          Broadcast, If, Select, Iterate, MakeStruct, MakeVector, GetField, Zip, Length,
-                          Lookup, OptLookup, KeyExists, Slice, Sort, Serialize, Deserialize, ForeignCall,
-                          ToVec, For, NewBuilder, Merge, MergeMasked, Result>;
+// Forms of lanes functions only, internal. `mask` is simd[bool,n], and `values` a simd or a struct of simd of
+// as many lanes.
+
+/// The elements at simd[i64,n] or simd[i32,n] of a vector of scalars or structs of scalars, as
+/// lanes_type(element, n). Where the mask is false: zero, whatever the index is.
+struct Gather {
+  Expr vector;
+  Expr index;
+  Expr mask;
+  static constexpr std::string_view kKeyword = "gather";
+  static auto fields(auto& node) { return std::tie(node.vector, node.index, node.mask); }
+};
+
+/// Whether the mask is true for any lane.
+struct AnyLane {
+  Expr mask;
+  static constexpr std::string_view kKeyword = "any_lane";
+  static auto fields(auto& node) { return std::tie(node.mask); }
+};
+
+/// `function(value)`, a scalar or struct of scalars, for each lane where the mask is true, in order; zero
+/// elsewhere.
+struct MapLanes {
+  Expr values;
+  Expr mask;
+  Expr function;
+  static constexpr std::string_view kKeyword = "map_lanes";
+  static auto fields(auto& node) { return std::tie(node.values, node.mask, node.function); }
+};
+
+/// Takes the builder through `function(builder, value)` for each lane where the mask is true, in order, each
+/// as if in its iteration.
+struct ForLanes {
+  Expr builder;
+  Expr values;
+  Expr mask;
+  Expr function;
+  static constexpr std::string_view kKeyword = "for_lanes";
+  static auto fields(auto& node) { return std::tie(node.builder, node.values, node.mask, node.function); }
+};
+
+using Node =
+    std::variant<Literal, StringLiteral, Ident, Let, Lambda, Apply, Cast, Unary, Binary, Assert, Broadcast,
+                 If, Select, Iterate, MakeStruct, MakeVector, GetField, Zip, Length, Lookup, OptLookup,
+                 KeyExists, Slice, Sort, PartialSort, Serialize, Deserialize, ForeignCall, ToVec, For,
+                 NewBuilder, Merge, MergeMasked, Result, Gather, AnyLane, MapLanes, ForLanes>;
 static_assert(std::is_trivially_destructible_v<Node>);
 
 struct ExprRecord {

@@ -261,7 +261,7 @@ std::string bindable(std::string_view name) {
     text += letter || digit ? c : '_';
   }
   if (text.empty()) return "x";
-  if (is_keyword(text) || is_predeclared(text)) text += '_';
+  if (is_keyword(text) || is_predeclared(text) || is_lane_form(text)) text += '_';
   return text;
 }
 
@@ -530,6 +530,9 @@ class Printer {
     child(n.value, kPostfix);
     text(fmt::format(".${}", n.index));
   }
+  void write(const Broadcast& n, Expr expr, int) {
+    arguments(n.lanes == 4 ? "broadcast" : fmt::format("broadcast[{}]", n.lanes), expr, false);
+  }
   void write(const Deserialize& n, Expr expr, int) {
     arguments("deserialize[" + type_text(n.target) + "]", expr, false);
   }
@@ -571,6 +574,10 @@ class Printer {
     child(n.builder, kFull);
     next(",");
     child(n.function, kFull);
+    if (n.lanes) {
+      next(",");
+      child(n.lanes, kFull);
+    }
     indent_ -= lines ? 2 : 0;
     text(")");
   }
@@ -606,6 +613,11 @@ std::string print(Expr expr) {
 
 std::string print_canonical(Expr expr) {
   return Printer(expr, Style::kCanonical).print(expr);
+}
+
+bool is_lane_form(std::string_view word) {
+  return word == Gather::kKeyword || word == AnyLane::kKeyword || word == MapLanes::kKeyword ||
+         word == ForLanes::kKeyword;
 }
 
 bool is_keyword(std::string_view word) {

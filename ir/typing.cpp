@@ -215,7 +215,7 @@ struct TypeRule {
       reject(node.value.span(),
              fmt::format("cannot broadcast {}: a scalar is expected", to_string(node.value.type())));
     }
-    return arena.simd(scalar->kind);
+    return arena.simd(scalar->kind, node.lanes);
   }
   Type operator()(const If& node) const {
     require_type(node.condition, kBool, "the condition of if");
@@ -314,24 +314,28 @@ struct TypeRule {
     require_type(node.count, kI64, "the size of slice");
     return node.vector.type();
   }
-  Type operator()(const Sort& node) const {
-    const auto* vec = node.vector.type().as<VecType>();
+  Type operator()(const Sort& node) const { return check_sort(node.vector, node.function); }
+  Type operator()(const PartialSort& node) const {
+    require_type(node.count, kI64, "the number of elements of sort");
+    return check_sort(node.vector, node.function);
+  }
+  Type check_sort(Expr vector, Expr function_expr) const {
+    const auto* vec = vector.type().as<VecType>();
     if (!vec) {
-      reject(node.vector.span(),
-             fmt::format("cannot sort {}: a vector is expected", to_string(node.vector.type())));
+      reject(vector.span(), fmt::format("cannot sort {}: a vector is expected", to_string(vector.type())));
     }
-    const auto* lambda = node.function.as<Lambda>();
+    const auto* lambda = function_expr.as<Lambda>();
     const std::size_t num_parameters = lambda && lambda->parameters.size() == 1 ? 1 : 2;
-    const Lambda& function = require_lambda(node.function, num_parameters, "the function of sort");
+    const Lambda& function = require_lambda(function_expr, num_parameters, "the function of sort");
     for (std::size_t i = 0; i < num_parameters; ++i) {
-      require_parameter(function, i, vec->element, node.function.span());
+      require_parameter(function, i, vec->element, function_expr.span());
     }
     if (num_parameters == 2) {
       require_type(function.body, kI32, "the value of the comparator");
     } else if (!is_comparable(function.body.type())) {
       reject(function.body.span(), fmt::format("{} cannot be a sort key", to_string(function.body.type())));
     }
-    return node.vector.type();
+    return vector.type();
   }
   Type operator()(const Serialize& node) const {
     if (!is_serializable(node.value.type())) {
@@ -376,12 +380,94 @@ struct TypeRule {
              fmt::format("for takes a builder or a struct of builders, not {}", to_string(builder)));
     }
     check_iterators(node.iterators);
-    const Lambda& function = require_lambda(node.function, 3, "the function of for");
-    require_parameter(function, 0, builder, node.function.span());
-    require_parameter(function, 1, kI64, node.function.span());
-    require_parameter(function, 2, element_type(node.iterators, arena), node.function.span());
-    require_type(function.body, builder, "the value of the loop's function");
+    const Type element = element_type(node.iterators, arena);
+    check_loop_function(node.function, builder, kI64, element);
+    if (node.lanes) {
+      const Lambda& lanes = require_lambda(node.lanes, 3, "the lanes function of for");
+      const auto* index = lanes.parameters[1].type.as<SimdType>();
+      if (!index || index->kind != ScalarKind::kI64 || !is_lane_count(index->lanes)) {
+        reject(node.lanes.span(),
+               fmt::format("iteration numbers of lanes have type {}, but simd[i64,n] is expected, "
+                           "with n = 16, 32 or 64",
+                           to_string(lanes.parameters[1].type)));
+      }
+      check_loop_function(node.lanes, builder, lanes.parameters[1].type,
+                          lanes_type(element, index->lanes, arena));
+    }
     return builder;
+  }
+  static bool is_lane_count(std::uint32_t count) { return count == 16 || count == 32 || count == 64; }
+  void check_loop_function(Expr function, Type builder, Type index, Type element) const {
+    const Lambda& lambda = require_lambda(function, 3, "the function of for");
+    require_parameter(lambda, 0, builder, function.span());
+    require_parameter(lambda, 1, index, function.span());
+    require_parameter(lambda, 2, element, function.span());
+    require_type(lambda.body, builder, "the value of the loop's function");
+  }
+  Type operator()(const Gather& node) const {
+    const auto* vector = node.vector.type().as<VecType>();
+    if (!vector || (!is_scalar(vector->element) && !is_scalar_or_scalar_struct(vector->element))) {
+      reject(node.vector.span(), fmt::format("gather takes a vector of scalars or structs of them, not {}",
+                                             to_string(node.vector.type())));
+    }
+    const auto* index = node.index.type().as<SimdType>();
+    if (!index || (index->kind != ScalarKind::kI64 && index->kind != ScalarKind::kI32)) {
+      reject(node.index.span(),
+             fmt::format("the index of gather has type {}, but simd of i64 or i32 is expected",
+                         to_string(node.index.type())));
+    }
+    require_mask(node.mask, index->lanes);
+    return lanes_type(vector->element, index->lanes, arena);
+  }
+  Type operator()(const AnyLane& node) const {
+    const auto* mask = node.mask.type().as<SimdType>();
+    if (!mask || mask->kind != ScalarKind::kBool) {
+      reject(node.mask.span(),
+             fmt::format("any_lane takes simd of bool, not {}", to_string(node.mask.type())));
+    }
+    return kBool;
+  }
+  Type operator()(const MapLanes& node) const {
+    const std::uint32_t count = require_values(node.values, node.mask);
+    const Lambda& function = require_lambda(node.function, 1, "the function of map_lanes");
+    require_parameter(function, 0, lane_type(node.values.type(), arena), node.function.span());
+    const Type result = function.body.type();
+    if (!is_scalar(result) && !is_scalar_or_scalar_struct(result)) {
+      reject(node.function.span(),
+             fmt::format("map_lanes makes scalars or structs of them, not {}", to_string(result)));
+    }
+    return lanes_type(result, count, arena);
+  }
+  Type operator()(const ForLanes& node) const {
+    require_values(node.values, node.mask);
+    const Type builder = node.builder.type();
+    if (!is_builder(builder) && !is_builder_struct(builder)) {
+      reject(node.builder.span(),
+             fmt::format("for_lanes takes a builder or a struct of builders, not {}", to_string(builder)));
+    }
+    const Lambda& function = require_lambda(node.function, 2, "the function of for_lanes");
+    require_parameter(function, 0, builder, node.function.span());
+    require_parameter(function, 1, lane_type(node.values.type(), arena), node.function.span());
+    require_type(function.body, builder, "the value of the function of for_lanes");
+    return builder;
+  }
+  void require_mask(Expr mask, std::uint32_t count) const {
+    require_type(mask, arena.simd(ScalarKind::kBool, count), "the mask");
+  }
+  // Values of as many lanes as the mask has; a struct without members suits any.
+  std::uint32_t require_values(Expr values, Expr mask) const {
+    const auto* type = mask.type().as<SimdType>();
+    if (!type)
+      reject(mask.span(),
+             fmt::format("the mask has type {}, but simd of bool is expected", to_string(mask.type())));
+    require_mask(mask, type->lanes);
+    const auto count = num_lanes(values.type());
+    const auto* structure = values.type().as<StructType>();
+    if (count != type->lanes && !(structure && structure->members.empty())) {
+      reject(values.span(), fmt::format("lanes of type {} have a mask of type {}", to_string(values.type()),
+                                        to_string(mask.type())));
+    }
+    return type->lanes;
   }
   Type operator()(const NewBuilder& node) const {
     const Type builder = node.builder;
@@ -408,8 +494,9 @@ struct TypeRule {
   }
   Type operator()(const MergeMasked& node) const {
     check_merge(node.builder, node.value);
-    const auto* lanes = node.value.type().as<SimdType>();
-    const Type mask = lanes ? arena.simd(ScalarKind::kBool, lanes->lanes) : kBool;
+    const bool is_element = node.value.type() == merge_type(node.builder.type(), arena);
+    const auto lanes = is_element ? std::nullopt : num_lanes(node.value.type());
+    const Type mask = lanes ? arena.simd(ScalarKind::kBool, *lanes) : kBool;
     require_type(node.mask, mask, "the mask of merge");
     return node.builder.type();
   }
@@ -486,6 +573,8 @@ struct TypeRule {
     const auto* lanes = value.type().as<SimdType>();
     const bool takes_lanes = type.as<AppenderType>() || type.as<MergerType>();
     if (lanes && takes_lanes && is_scalar(expected, lanes->kind)) return;
+    const auto count = num_lanes(value.type());
+    if (count && is_lane_count(*count) && value.type() == lanes_type(expected, *count, arena)) return;
     reject(value.span(), fmt::format("merge value has type {}, but the builder takes {}",
                                      to_string(value.type()), to_string(expected)));
   }
@@ -518,6 +607,39 @@ Type merge_type(Type builder, Arena& arena) {
   const auto* type = builder.as<VecMergerType>();
   internal_check(type, "only builders take merges");
   return arena.structure({kI64, type->element});
+}
+
+Type lanes_type(Type type, std::uint32_t num_lanes, Arena& arena) {
+  if (const auto* scalar = type.as<ScalarType>()) return arena.simd(scalar->kind, num_lanes);
+  std::vector<Type> members;
+  if (const auto* structure = type.as<StructType>()) {
+    for (Type member : structure->members) members.push_back(lanes_type(member, num_lanes, arena));
+  }
+  return arena.structure(std::span<const Type>(members));
+}
+
+std::optional<std::uint32_t> num_lanes(Type type) {
+  if (const auto* simd = type.as<SimdType>()) return simd->lanes;
+  const auto* structure = type.as<StructType>();
+  if (!structure || structure->members.empty()) return std::nullopt;
+  std::optional<std::uint32_t> lanes;
+  for (Type member : structure->members) {
+    const auto* empty = member.as<StructType>();
+    if (empty && empty->members.empty()) continue;
+    const auto count = num_lanes(member);
+    if (!count || (lanes && lanes != count)) return std::nullopt;
+    lanes = count;
+  }
+  return lanes;
+}
+
+Type lane_type(Type lanes, Arena& arena) {
+  if (const auto* simd = lanes.as<SimdType>()) return Type::scalar(simd->kind);
+  std::vector<Type> members;
+  if (const auto* structure = lanes.as<StructType>()) {
+    for (Type member : structure->members) members.push_back(lane_type(member, arena));
+  }
+  return arena.structure(std::span<const Type>(members));
 }
 
 Type element_type(const Iterator& iterator, Arena& arena) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "ir/arena.h"
 
 namespace weld::ir {
@@ -17,6 +19,14 @@ Type result_type(Type builder, Arena& arena);
 /// What may be merged into a builder: `{K,V}` for dictmerger, and so on. A merger or appender of a scalar
 /// also takes `simd` of it. The builder is one of the five types.
 Type merge_type(Type builder, Arena& arena);
+
+/// The type of n values of `type` at once: simd[S,n] for a scalar, a struct of lanes for a struct, and the
+/// empty struct for what has no lanes (vectors, dictionaries, simd).
+Type lanes_type(Type type, std::uint32_t num_lanes, Arena& arena);
+/// The lanes of a simd, or of the simds in a struct, if they are all the same; nothing where there are none.
+std::optional<std::uint32_t> num_lanes(Type type);
+/// One lane of such a type: a scalar for a simd, a struct of them for a struct.
+Type lane_type(Type lanes, Arena& arena);
 
 /// The element that a `for` passes to its function for one iterator, and for several of them together.
 Type element_type(const Iterator& iterator, Arena& arena);

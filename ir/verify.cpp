@@ -75,21 +75,18 @@ class ScopeChecker {
       for (Expr argument : apply->arguments) check_value(argument);
       return;
     }
-    const Expr function = function_of(expr);
+    // Typing rules saw to it that a lambda is where a function is taken, and only there.
     for_each_child(expr, [&](Expr child) {
-      if (child.get() == function.get())
+      if (child.is<Lambda>() && takes_functions(expr))
         check_lambda(child);
       else
         check_value(child);
     });
   }
 
-  // The part that must be a lambda (the typing rules saw to it); null where there is none.
-  static Expr function_of(Expr expr) {
-    if (const auto* loop = expr.as<For>()) return loop->function;
-    if (const auto* iterate = expr.as<Iterate>()) return iterate->update;
-    if (const auto* sort = expr.as<Sort>()) return sort->function;
-    return {};
+  static bool takes_functions(Expr expr) {
+    return expr.is<For>() || expr.is<Iterate>() || expr.is<Sort>() || expr.is<PartialSort>() ||
+           expr.is<MapLanes>() || expr.is<ForLanes>();
   }
 
   void bind(Symbol symbol, Type type, Span span) {
@@ -114,6 +111,11 @@ class ScopeChecker {
   void check_forms(Expr expr) {
     if (stage_ == Stage::kInternal) return;
     if (expr.is<MergeMasked>()) reject(expr.span(), "a masked merge is an internal form");
+    if (expr.is<PartialSort>()) reject(expr.span(), "a sort of the first elements is an internal form");
+    const auto* loop = expr.as<For>();
+    const bool has_lanes = loop && loop->lanes;
+    if (has_lanes || expr.is<Gather>() || expr.is<AnyLane>() || expr.is<MapLanes>() || expr.is<ForLanes>())
+      reject(expr.span(), "lanes are an internal form");
     check_type(expr.type(), expr.span());
   }
 
@@ -389,7 +391,12 @@ class LinearityChecker {
     }
     const Places builder = follow(node.builder);
     consume(builder, node.builder);
-    const auto& lambda = *node.function.as<Lambda>();
+    follow_function(*node.function.as<Lambda>(), builder);
+    if (node.lanes) follow_function(*node.lanes.as<Lambda>(), builder);
+    return next(builder);
+  }
+  // A function that takes the builder round, its first parameter.
+  void follow_function(const Lambda& lambda, const Places& builder) {
     ++level_;
     const Places parameter = entering(builder, true);
     resources_of_[lambda.parameters[0].symbol.id()] = parameter;
@@ -397,7 +404,26 @@ class LinearityChecker {
     consume(value, lambda.body);
     check_derived(value, parameter, lambda);
     --level_;
+  }
+
+  Places visit(const ForLanes& node, Expr) {
+    const Places builder = follow(node.builder);
+    follow(node.values);
+    follow(node.mask);
+    consume(builder, node.builder);
+    follow_function(*node.function.as<Lambda>(), builder);
     return next(builder);
+  }
+  Places visit(const MapLanes& node, Expr) {
+    follow(node.values);
+    follow(node.mask);
+    follow_repeated(node.function);
+    return {};
+  }
+  void follow_repeated(Expr function) {
+    ++level_;
+    follow(function.as<Lambda>()->body);
+    --level_;
   }
 
   // The builders as a repeated function sees them.
@@ -472,9 +498,13 @@ class LinearityChecker {
 
   Places visit(const Sort& node, Expr) {
     follow(node.vector);
-    ++level_;
-    follow(node.function.as<Lambda>()->body);
-    --level_;
+    follow_repeated(node.function);
+    return {};
+  }
+  Places visit(const PartialSort& node, Expr) {
+    follow(node.vector);
+    follow_repeated(node.function);
+    follow(node.count);
     return {};
   }
 

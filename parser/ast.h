@@ -103,9 +103,10 @@ enum class Form : std::uint8_t {
   kField,  // index
   kZip,
   kCallForm,     // call_form
+  kBroadcast,    // index: lanes
   kDeserialize,  // type
   kForeignCall,  // text, type
-  kFor,          // iterators; parts are theirs, builder, function
+  kFor,          // iterators; parts are theirs, builder, function, lanes if detail is 1
   kNewBuilder,   // type; part: argument, or none
 };
 

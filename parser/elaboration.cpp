@@ -174,6 +174,8 @@ class Elaboration {
         return add(tree, ir::Zip{arena_.keep(parts)});
       case TreeForm::kCallForm:
         return add(tree, tree.ast->call_form->make(parts));
+      case TreeForm::kBroadcast:
+        return add(tree, ir::Broadcast{parts[0], tree.index});
       case TreeForm::kDeserialize: {
         const ir::Type target = converted(tree.written, tree.span, [] { return std::string("the value"); });
         return target ? add(tree, ir::Deserialize{target, parts[0]}) : ir::Expr();
@@ -269,7 +271,8 @@ class Elaboration {
       for (std::size_t i = 0; i < written.num_parts; ++i) *places[first + i] = parts[next++];
       iterators.push_back(iterator);
     }
-    return add(tree, ir::For{arena_.keep(iterators), parts[next], parts[next + 1]});
+    const ir::Expr lanes = tree.ast->detail != 0 ? parts[next + 2] : ir::Expr();
+    return add(tree, ir::For{arena_.keep(iterators), parts[next], parts[next + 1], lanes});
   }
 
   ir::Arena& arena_;

@@ -223,6 +223,8 @@ class Expansion {
         return zip(place, outer);
       case Form::kCallForm:
         return call_form(place, outer);
+      case Form::kBroadcast:
+        return broadcast(place, outer);
       case Form::kDeserialize:
         return deserialize(place, outer);
       case Form::kForeignCall:
@@ -694,6 +696,14 @@ class Expansion {
     }
     return make(TreeForm::kZip, place, outer, vec(types_.make(InferredType::Form::kStruct, elements)), parts);
   }
+  Tree* broadcast(const Place& place, ir::Annotations outer) {
+    Tree* value = part(place, 0);
+    InferredType* simd = types_.make(InferredType::Form::kSimd, {value->type});
+    simd->lanes = place.ast->index;
+    Tree* tree = make(TreeForm::kBroadcast, place, outer, simd, {value});
+    tree->index = place.ast->index;
+    return tree;
+  }
   Tree* deserialize(const Place& place, ir::Annotations outer) {
     InferredType* target = types_.written(place.ast->type);
     Tree* tree = make(TreeForm::kDeserialize, place, outer, target, {part(place, 0)});
@@ -709,7 +719,10 @@ class Expansion {
 
   Tree* call_form(const Place& place, ir::Annotations outer) {
     const std::size_t index = place.ast->call_form->node_index;
-    if (index == index_of<ir::Iterate>() || index == index_of<ir::Sort>()) return higher_order(place, outer);
+    if (index == index_of<ir::Iterate>() || index == index_of<ir::Sort>() ||
+        index == index_of<ir::PartialSort>()) {
+      return higher_order(place, outer);
+    }
     const std::vector<Tree*> parts = parts_of(place);
     return make(TreeForm::kCallForm, place, outer, type_of_call(index, parts), parts);
   }
@@ -728,7 +741,12 @@ class Expansion {
     if (function_tree->form == TreeForm::kLambda && function_tree->variables.size() == 2) {
       types_.unify(function_tree->parts[0]->type, i32_);
     }
-    return make(TreeForm::kCallForm, place, outer, first->type, {first, function_tree});
+    std::vector<Tree*> parts{first, function_tree};
+    if (place.ast->call_form->node_index == index_of<ir::PartialSort>()) {
+      parts.push_back(part(place, 2));
+      types_.unify(parts.back()->type, i64_);
+    }
+    return make(TreeForm::kCallForm, place, outer, first->type, parts);
   }
 
   InferredType* type_of_call(std::size_t index, const std::vector<Tree*>& parts) {
@@ -737,7 +755,6 @@ class Expansion {
       types_.unify(type(0), bool_);
       return bool_;
     }
-    if (index == index_of<ir::Broadcast>()) return types_.make(InferredType::Form::kSimd, {type(0)});
     if (index == index_of<ir::If>() || index == index_of<ir::Select>()) {
       if (index == index_of<ir::If>()) types_.unify(type(0), bool_);
       types_.unify(type(1), type(2));
@@ -768,9 +785,11 @@ class Expansion {
       return vec(structure_of({key, value}));
     }
     if (index == index_of<ir::Merge>() || index == index_of<ir::MergeMasked>()) {
-      types_.merge(type(0), type(1));
+      if (!options_.keep_functions) types_.merge(type(0), type(1));  // internal text has all types
       return type(0);
     }
+    if (index == index_of<ir::ForLanes>()) return type(0);
+    if (index == index_of<ir::AnyLane>()) return bool_;
     if (index == index_of<ir::Result>()) {
       InferredType* value = types_.unknown();
       types_.result(type(0), value);
@@ -809,19 +828,22 @@ class Expansion {
     const std::span<const IteratorAst> iterators = loop_iterators(place, parts);
     InferredType* element = element_of(iterators, parts);
 
-    const Ast* builder_ast = ast.parts[ast.parts.size() - 2];
+    const bool has_lanes = ast.detail != 0;
+    const std::size_t function_index = ast.parts.size() - (has_lanes ? 2 : 1);
+    const Ast* builder_ast = ast.parts[function_index - 1];
     Tree* builder = expand({builder_ast, place.frame}, {});
-    Tree* body = loop_function(place, builder_ast, builder->type, element);
+    Tree* body = loop_function(place, builder_ast, ast.parts[function_index], builder->type, element);
     types_.unify(value_of(body, builder->type), builder->type);
     parts.push_back(builder);
     parts.push_back(body);
+    if (has_lanes) parts.push_back(part(place, ast.parts.size() - 1));
     Tree* tree = make(TreeForm::kFor, place, outer, builder->type, parts);
     tree->iterators = iterators;
     return tree;
   }
 
-  Tree* loop_function(const Place& place, const Ast* builder, InferredType* type, InferredType* element) {
-    const Ast* function_ast = place.ast->parts.back();
+  Tree* loop_function(const Place& place, const Ast* builder, const Ast* function_ast, InferredType* type,
+                      InferredType* element) {
     std::vector<std::uint32_t> path;
     Variable* outer = path_of({builder, place.frame}, path);
     while (const Alias* alias = outer ? alias_of(outer, path) : nullptr) {

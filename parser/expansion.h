@@ -41,6 +41,7 @@ enum class TreeForm : std::uint8_t {
   kField,   // index
   kZip,
   kCallForm,
+  kBroadcast,    // index: lanes
   kDeserialize,  // written: the target
   kForeignCall,  // written: the result
   kFor,          // iterators; parts as in Form::kFor

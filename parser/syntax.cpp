@@ -57,6 +57,7 @@ enum class Leaf : std::uint8_t {
   kFunction,
   kCallForm,
   kZip,
+  kBroadcast,
   kDeserialize,
   kForeignCall,
   kFor,
@@ -73,6 +74,7 @@ struct Keywords {
     leaves = {{"true", Leaf::kTrue},
               {"false", Leaf::kFalse},
               {"zip", Leaf::kZip},
+              {"broadcast", Leaf::kBroadcast},
               {"deserialize", Leaf::kDeserialize},
               {"cudf", Leaf::kForeignCall},
               {"for", Leaf::kFor},
@@ -666,7 +668,7 @@ class Syntax {
       case TokenKind::kString:
         return string();
       case TokenKind::kWord:
-        return ir::is_keyword(token_.text) ? keyword() : name();
+        return ir::is_keyword(token_.text) || is_lane_form(token_) ? keyword() : name();
       case TokenKind::kMark:
         if (token_.is(mark("("))) return parenthesised();
         if (token_.is(mark("["))) return list(Form::kVector, mark("["), mark("]"));
@@ -771,6 +773,8 @@ class Syntax {
         return call_form();
       case Leaf::kZip:
         return zip();
+      case Leaf::kBroadcast:
+        return broadcast();
       case Leaf::kDeserialize:
         return deserialize();
       case Leaf::kForeignCall:
@@ -848,12 +852,17 @@ class Syntax {
     drop(base);
     return ast;
   }
+  // Words of internal text that programs may bind; the printer does not bind them.
+  bool is_lane_form(const Token& token) const { return options_.internal && ir::is_lane_form(token.text); }
+  static bool is_internal(const CallForm& form) {
+    return form.node_index == ir::Node(ir::MergeMasked{}).index() ||
+           form.node_index == ir::Node(ir::PartialSort{}).index();
+  }
   const CallForm* form_of(const Token& keyword, std::size_t given) {
     const CallForm* first = nullptr;
     for (const CallForm& form : call_forms()) {
       if (form.keyword != keyword.text) continue;
-      const bool is_internal = form.node_index == ir::Node(ir::MergeMasked{}).index();
-      if (is_internal && !options_.internal) continue;
+      if (is_internal(form) && !options_.internal) continue;
       if (form.arity == given) return &form;
       if (!first) first = &form;
     }
@@ -875,6 +884,22 @@ class Syntax {
   }
   [[noreturn, gnu::noinline]] void bad_zip(const Token& keyword) {
     reject("zip takes two vectors or more", lexer_.span(keyword.begin, last_end_));
+  }
+
+  Ast* broadcast() {
+    const Token token = token_;
+    std::uint32_t lanes = 4;
+    advance();
+    if (options_.internal && accept(mark("["))) {
+      if (token_.kind != TokenKind::kInteger || token_.bits == 0 || token_.bits > 64)
+        expected("a number of lanes");
+      lanes = static_cast<std::uint32_t>(token_.bits);
+      advance();
+      expect(mark("]"));
+    }
+    Ast* ast = fixed_call(Form::kBroadcast, token, 1);
+    ast->index = lanes;
+    return ast;
   }
 
   Ast* deserialize() {
@@ -923,6 +948,7 @@ class Syntax {
 
   Ast* loop() {
     const std::uint32_t begin = token_.begin;
+    bool has_lanes = false;
     advance();
     expect(mark("("));
     const std::size_t base = parts_.size();
@@ -932,9 +958,14 @@ class Syntax {
     parts_.push_back(expression());
     expect(mark(","));
     parts_.push_back(expression());
-    accept(mark(","));
+    if (accept(mark(",")) && options_.internal && !token_.is(mark(")"))) {
+      parts_.push_back(expression());
+      has_lanes = true;
+      accept(mark(","));
+    }
     expect(mark(")"));
     Ast* ast = make(Form::kFor, begin, gathered(base));
+    ast->detail = has_lanes ? 1 : 0;
     ast->iterators = pool_.copy(std::span<const IteratorAst>(iterators_).subspan(iterators_base));
     drop(base);
     iterators_.resize(iterators_base);

@@ -36,6 +36,7 @@ struct Label {
   static std::string name_of(const ir::MakeStruct&) { return "{ }"; }
   static std::string name_of(const ir::MakeVector&) { return "[ ]"; }
   static std::string name_of(const ir::GetField& node) { return fmt::format(".${}", node.index); }
+  static std::string name_of(const ir::Broadcast&) { return "broadcast"; }
   static std::string name_of(const ir::Deserialize&) { return "deserialize"; }
   static std::string name_of(const ir::ForeignCall& node) { return fmt::format("cudf {}", node.name); }
   static std::string name_of(const ir::For&) { return "for"; }
