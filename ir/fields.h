@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/arena.h"
+#include "ir/pointer_map.h"
 
 namespace weld::ir {
 
@@ -45,24 +46,34 @@ bool map_expr(Expr& field, Arena&, F& f) {
   return changed;
 }
 template <class F>
-bool map_expr(std::span<const Expr>& field, Arena& arena, F& f) {
-  std::vector<Expr> mapped(field.begin(), field.end());
+bool map_parts(Iterator& it, Arena& arena, F& f) {
   bool changed = false;
-  for (Expr& expr : mapped) changed |= map_expr(expr, arena, f);
-  if (changed) field = arena.keep(mapped);
+  for (Expr* expr : {&it.data, &it.start, &it.end, &it.stride, &it.shape, &it.strides}) {
+    changed |= map_expr(*expr, arena, f);
+  }
   return changed;
 }
 template <class F>
-bool map_expr(std::span<const Iterator>& field, Arena& arena, F& f) {
-  std::vector<Iterator> mapped(field.begin(), field.end());
-  bool changed = false;
-  for (Iterator& it : mapped) {
-    for (Expr* expr : {&it.data, &it.start, &it.end, &it.stride, &it.shape, &it.strides}) {
-      changed |= map_expr(*expr, arena, f);
+bool map_parts(Expr& expr, Arena& arena, F& f) {
+  return map_expr(expr, arena, f);
+}
+template <class T, class F>
+  requires(std::is_same_v<T, Expr> || std::is_same_v<T, Iterator>)
+bool map_expr(std::span<const T>& field, Arena& arena, F& f) {
+  std::vector<T> mapped;  // from the first change on
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    T value = field[i];
+    const bool changed = map_parts(value, arena, f);
+    if (mapped.empty() && !changed) continue;
+    if (mapped.empty()) {
+      mapped.reserve(field.size());
+      mapped.assign(field.begin(), field.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    mapped.push_back(value);
   }
-  if (changed) field = arena.keep(mapped);
-  return changed;
+  if (mapped.empty()) return false;
+  field = arena.keep(mapped);
+  return true;
 }
 template <class Field, class F>
 bool map_expr(Field&, Arena&, F&) {
@@ -108,7 +119,7 @@ Expr rewrite_bottom_up(Expr root, Arena& arena, F&& f) {
     Expr expr;
     bool parts_done;
   };
-  std::unordered_map<const ExprRecord*, Expr> replaced;
+  PointerMap<ExprRecord, Expr> replaced;
   std::vector<Visit> stack{{root, false}};
   while (!stack.empty()) {
     auto [expr, parts_done] = stack.back();
@@ -121,11 +132,11 @@ Expr rewrite_bottom_up(Expr root, Arena& arena, F&& f) {
       std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(first), stack.end());
     } else {
       stack.pop_back();
-      const Expr mapped = map_children(expr, arena, [&](Expr child) { return replaced.at(child.get()); });
+      const Expr mapped = map_children(expr, arena, [&](Expr child) { return *replaced.find(child.get()); });
       replaced.emplace(expr.get(), f(mapped));
     }
   }
-  return replaced.at(root.get());
+  return *replaced.find(root.get());
 }
 
 /// Calls `enter(Expr)` for each node before its parts and `leave(Expr)` after them, in the order of
@@ -156,11 +167,11 @@ void walk(Expr root, Enter&& enter, Leave&& leave) {
 /// Calls `f(Expr)` once for each node, before its parts; a shared node once.
 template <class F>
 void for_each_node(Expr root, F&& f) {
-  std::unordered_map<const ExprRecord*, bool> seen;
+  PointerMap<ExprRecord, char> seen;
   walk(
       root,
       [&](Expr expr) {
-        if (!seen.emplace(expr.get(), true).second) return false;
+        if (!seen.emplace(expr.get(), 0)) return false;
         f(expr);
         return true;
       },

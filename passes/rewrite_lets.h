@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <unordered_map>
 #include <vector>
 
 #include "ir/fields.h"
@@ -17,7 +16,7 @@ ir::Expr rewrite_lets(ir::Expr root, ir::Arena& arena, Bind&& bind, F&& f) {
     ir::Expr expr;
     Step step;
   };
-  std::unordered_map<const ir::ExprRecord*, ir::Expr> replaced;
+  ir::PointerMap<ir::ExprRecord, ir::Expr> replaced;
   std::vector<Visit> stack{{root, Step::kEnter}};
   while (!stack.empty()) {
     const ir::Expr expr = stack.back().expr;
@@ -35,16 +34,16 @@ ir::Expr rewrite_lets(ir::Expr root, ir::Arena& arena, Bind&& bind, F&& f) {
       std::reverse(stack.begin() + first, stack.end());
     } else if (step == Step::kBind) {
       stack.back().step = Step::kLeave;
-      bind(let->symbol, replaced.at(let->value.get()));
+      bind(let->symbol, *replaced.find(let->value.get()));
       stack.push_back({let->body, Step::kEnter});
     } else {
       stack.pop_back();
       const ir::Expr mapped =
-          ir::map_children(expr, arena, [&](ir::Expr child) { return replaced.at(child.get()); });
+          ir::map_children(expr, arena, [&](ir::Expr child) { return *replaced.find(child.get()); });
       replaced.emplace(expr.get(), f(mapped));
     }
   }
-  return replaced.at(root.get());
+  return *replaced.find(root.get());
 }
 
 }  // namespace weld::passes
