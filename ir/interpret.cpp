@@ -670,7 +670,7 @@ class Interpreter {
       return builder;
     }
     const std::vector<bool> lanes = mask_of(mask);
-    if (lanes.size() > 4)
+    if (in_lanes(lanes.size()))
       merge_lanes(builder, value, lanes, expr);
     else
       builder.builder().merge_simd(value.lanes(), lanes);
@@ -691,8 +691,10 @@ class Interpreter {
       if (code != ErrorCode::kSuccess) fail(code, expr.span());
     }
   }
+  // Simd values of the program have 4 lanes, those of lanes functions more.
+  bool in_lanes(std::size_t lanes) const { return group_.order && lanes > 4; }
   void seek(std::size_t lane) {
-    internal_check(group_.order, "lanes are merged in a lanes function");
+    internal_check(group_.order, "there are lanes in a lanes function");
     group_.order->seek(group_.first + static_cast<std::int64_t>(lane));
   }
 
@@ -754,7 +756,7 @@ class Interpreter {
   void merge(const Value& builder, const Value& value, Expr expr) {
     const auto* written = expr.as<Merge>();
     const auto lanes = written ? num_lanes(written->value.type()) : std::nullopt;
-    if (lanes.value_or(0) > 4 && !expr_takes_simd_element(expr)) {
+    if (in_lanes(lanes.value_or(0)) && !expr_takes_simd_element(expr)) {
       merge_lanes(builder, value, std::vector<bool>(*lanes, true), expr);
     } else if (value.is_simd() && !expr_takes_simd_element(expr)) {
       builder.builder().merge_simd(value.lanes(), std::vector<bool>(value.lanes().size(), true));

@@ -785,7 +785,7 @@ class Expansion {
       return vec(structure_of({key, value}));
     }
     if (index == index_of<ir::Merge>() || index == index_of<ir::MergeMasked>()) {
-      if (!options_.keep_functions) types_.merge(type(0), type(1));  // internal text has all types
+      types_.merge(type(0), type(1));
       return type(0);
     }
     if (index == index_of<ir::ForLanes>()) return type(0);
@@ -884,7 +884,8 @@ class Expansion {
         return pool_.copy(std::span<const IteratorAst>(plain));
       }
     }
-    for (std::size_t i = 0; i + 2 < ast.parts.size(); ++i) parts.push_back(part(place, i));
+    const std::size_t num_others = ast.detail != 0 ? 3 : 2;  // builder, function, lanes
+    for (std::size_t i = 0; i + num_others < ast.parts.size(); ++i) parts.push_back(part(place, i));
     return ast.iterators;
   }
 

@@ -306,6 +306,19 @@ constexpr std::string_view kInternal[] = {
     "|b: appender[i64], x: i64| merge(b, x, x > 0L)",
     "|b: merger[f32,+], x: simd[f32,16], m: simd[bool,16]| merge(b, x, m)",
     "groupmerger[i64,i64](100L)",
+    "broadcast[16](1.0)",
+    "|v: vec[i64]| sort(v, |x| x, 3L)",
+    "|v: vec[f64], x: simd[i64,16], m: simd[bool,16]| gather(v, x, m)",
+    "|x: simd[i64,16], y: simd[f32,16], m: simd[bool,16]| map_lanes({x, y}, m, |e: {i64, f32}| f32(e.$0) + "
+    "e.$1)",
+    "|m: simd[bool,32]| if(any_lane(m), 1, 2)",
+    "|v: vec[i64]| result(for(v, merger[i64,+], |b, i, x| merge(b, x), |b: merger[i64,+], i: simd[i64,16], "
+    "x: simd[i64,16]| merge(b, x, x > broadcast[16](0L))))",
+    "|v: vec[i64], w: vec[f64]| for(zip(v, w), {dictmerger[i64,f64,+], appender[{f64, i64}]}, |b, i, e| "
+    "{merge(b.$0, {e.$0, e.$1}), merge(b.$1, {e.$1, i})}, |b: {dictmerger[i64,f64,+], appender[{f64, i64}]}, "
+    "i: simd[i64,32], e: {simd[i64,32], simd[f64,32]}| {merge(b.$0, {e.$0, e.$1}), merge(b.$1, {e.$1, i})})",
+    "|v: vec[i64]| for(v, appender[i64], |b, i, x| merge(b, x), |b: appender[i64], i: simd[i64,64], x: "
+    "simd[i64,64]| for_lanes(b, {x}, x > i, |b: appender[i64], e: {i64}| merge(b, e.$0)))",
     "let f = |x: i64| x + 1L; f(f(2L))",
     "let f = |x: i64, y: i64| x + y; let g = |x: i64| f(x, x); g(1L)",
     "let f = |x: i64| x; 1",
