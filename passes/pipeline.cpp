@@ -83,9 +83,9 @@ const Pass* pass_named(const std::string& name, std::vector<std::string>* warnin
   return nullptr;
 }
 
-void verify_after(const Pass& pass, ir::Expr program) {
+void verify_after(const Pass& pass, ir::Expr program, ir::Stage stage) {
   try {
-    ir::verify(program, ir::Stage::kCore);
+    ir::verify(program, stage);
   } catch (const std::exception& error) {
     ir::internal_check(false, fmt::format("the program is valid after {}: {}", pass.name, error.what()));
   }
@@ -145,6 +145,7 @@ std::vector<const Pass*> resolve(const PipelineOptions& options, std::vector<std
 
 ir::Expr run_pipeline(ir::Expr root, PassContext& context) {
   using Clock = std::chrono::steady_clock;
+  ir::Stage stage = ir::Stage::kCore;
   for (const Pass* pass : resolve(context.options)) {
     if (context.deadline && Clock::now() > *context.deadline) {
       throw ir::UserError(fmt::format("the compile deadline passed before pass {}", pass->name), root.span(),
@@ -160,7 +161,8 @@ ir::Expr run_pipeline(ir::Expr root, PassContext& context) {
     const Clock::time_point start = Clock::now();
     root = pass->run(before, context);
     const std::chrono::duration<double, std::micro> time = Clock::now() - start;
-    if (context.options.verify) verify_after(*pass, root);
+    if (pass->stage == ir::Stage::kInternal) stage = ir::Stage::kInternal;
+    if (context.options.verify) verify_after(*pass, root, stage);
     if (context.options.after_pass) context.options.after_pass({*pass, before, root, time.count()});
   }
   return root;

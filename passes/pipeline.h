@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ir/expr.h"
+#include "ir/verify.h"
 
 namespace weld::passes {
 
@@ -20,6 +21,7 @@ struct Pass {
   std::string_view summary;  ///< one line, lower case, no full stop
   ir::Expr (*run)(ir::Expr root, PassContext& context);
   bool mandatory;  ///< lowering relies on it: runs whatever the options list or switch off
+  ir::Stage stage = ir::Stage::kCore;  ///< kInternal: makes internal forms (LANGUAGE.md §1.9)
 };
 
 /// Every pass once, in the order of its first run.
