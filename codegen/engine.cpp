@@ -108,6 +108,8 @@ std::string cache_key(ir::Expr program, const CompileOptions& options) {
 ir::Expr optimize(ir::Expr program, const CompileOptions& options, Clock::time_point deadline,
                   ir::Arena& arena) {
   passes::PassContext context{.arena = arena, .options = options.pipeline, .deadline = deadline};
+  const int bits = options.simd_width_bits;
+  if (bits != 0) context.target.vector_bytes = std::min(context.target.vector_bytes, bits / 8);
   return passes::run_pipeline(ir::clone_fresh(program, arena), context);
 }
 

@@ -102,8 +102,8 @@ bool set_level(std::string_view value, Target target) {
 
 bool set_simd_width(std::string_view value, Target target) {
   if (value == "auto") return true;
-  const auto parsed = parse_integer(value, 128, 512);
-  if (!parsed || (*parsed & (*parsed - 1)) != 0) return false;
+  const auto parsed = parse_integer(value, 1, 512);
+  if (!parsed || (*parsed != 1 && (*parsed < 128 || (*parsed & (*parsed - 1)) != 0))) return false;
   target.settings.compile.simd_width_bits = static_cast<int>(*parsed);
   return true;
 }
@@ -197,7 +197,7 @@ constexpr std::array kKeys{
     Key{"weld.optimization.applyExperimentalTransforms", kBool, check_bool, Life::kRetired},
     Key{"weld.optimization.passes", "a comma-separated list of passes", set_passes},
     Key{"weld.optimization.sirOptimization", kBool, check_bool, Life::kRetired},
-    Key{"weld.simd.width", "auto, 128, 256 or 512", set_simd_width},
+    Key{"weld.simd.width", "auto, 1 (no SIMD), 128, 256 or 512", set_simd_width},
     Key{"weld.threads", "a number from 1 to 1024", set_threads},
 };
 
