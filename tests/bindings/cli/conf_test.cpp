@@ -63,7 +63,7 @@ TEST(Conf, SaysWhatAKeyAccepts) {
               HasSubstr("weld.memory.limit accepts"));
   EXPECT_THAT(problem_of({{"weld.interpret", "yes"}}), HasSubstr("weld.interpret accepts true or false"));
   EXPECT_THAT(problem_of({{"weld.simd.width", "300"}}),
-              HasSubstr("weld.simd.width accepts auto, 128, 256 or 512"));
+              HasSubstr("weld.simd.width accepts auto, 1 (no SIMD), 128, 256 or 512"));
   EXPECT_THAT(problem_of({{"weld.llvm.optimization.level", "4"}}), HasSubstr("accepts 0, 1, 2 or 3"));
   EXPECT_THAT(problem_of({{"weld.compile.dumpCodeFormats", "weld,java"}}),
               HasSubstr("weldopt, llvm, llvmopt"));
