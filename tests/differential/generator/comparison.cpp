@@ -15,8 +15,9 @@
 #include "ir/reduction_order.h"
 #include "ir/verify.h"
 #include "parser/parser.h"
+#include "tests/differential/generator/bounded_run.h"
 #include "tests/differential/generator/program_generator.h"
-#include "tests/differential/support/foreign_functions.h"
+#include "tests/differential/generator/reduction.h"
 #include "tests/differential/support/value_text.h"
 
 namespace weld::differential {
@@ -25,36 +26,6 @@ namespace {
 using ir::Expr;
 using ir::Value;
 
-// Ends programs that would take the tests too long.
-class BoundedHost : public ir::Host {
- public:
-  bool count_bytes(std::int64_t delta) noexcept override {
-    bytes_ += delta;
-    return delta <= 0 || bytes_ < kMaxBytes;
-  }
-  ErrorCode poll() noexcept override {
-    return ++polls_ > kMaxPolls ? ErrorCode::kDeadlineExceeded : ErrorCode::kSuccess;
-  }
-  std::expected<Value, ErrorCode> call_foreign(const ir::ForeignCall& call,
-                                               std::span<const Value> arguments) override {
-    return call_on_values(call.name, arguments);
-  }
-
- private:
-  static constexpr std::int64_t kMaxBytes = std::int64_t{64} << 20;
-  static constexpr int kMaxPolls = 300;  // one in a thousand iterations
-
-  std::int64_t bytes_ = 0;
-  int polls_ = 0;
-};
-
-Outcome run_bounded(Expr program, std::span<const Value> arguments) {
-  BoundedHost host;
-  auto result = ir::interpret(program, arguments, host);
-  if (!result) return {.code = result.error().code, .message = result.error().message};
-  return {.value = std::move(*result)};
-}
-
 // Fusion of loops may change the last bits of such sums.
 bool sums_floats(Expr program) {
   bool found = false;
@@ -62,6 +33,45 @@ bool sums_floats(Expr program) {
     found = found || (expr.is<ir::For>() && ir::depends_on_order(expr.type()));
   });
   return found;
+}
+
+Verdict differs(std::string text) {
+  return {Verdict::Kind::kDiffered, false, std::move(text)};
+}
+
+// A smaller trial that differs in the same way.
+Trial smaller(const Trial& trial, const std::string& between, ir::Arena& arena) {
+  const auto with = [&](const Case& candidate) {
+    Trial changed = trial;
+    changed.program = candidate.program;
+    changed.arguments = candidate.arguments;
+    return changed;
+  };
+  return with(reduced(
+      {trial.program, trial.arguments}, ir::Stage::kCore,
+      [&](const Case& candidate) {
+        const Verdict verdict = judge(with(candidate), make_context());
+        return verdict.kind == Verdict::Kind::kDiffered && verdict.between() == between;
+      },
+      arena));
+}
+
+thread_local std::uint64_t running_seed = 0;
+
+void name_seed(int signal) {
+  char text[96];
+  const int length = std::snprintf(text, sizeof text, "signal %d in the trial with seed %llu\n", signal,
+                                   static_cast<unsigned long long>(running_seed));
+  if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0) _exit(1);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+}  // namespace
+
+void name_seed_of_crashes(std::uint64_t seed) {
+  running_seed = seed;
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, name_seed);
 }
 
 std::string printing_error(Expr program) {
@@ -75,12 +85,6 @@ std::string printing_error(Expr program) {
   }
   return {};
 }
-
-Verdict differs(std::string text) {
-  return {Verdict::Kind::kDiffered, false, std::move(text)};
-}
-
-}  // namespace
 
 CompileWay random_compile_way(Random& random) {
   CompileWay way;
@@ -143,15 +147,15 @@ TrialReport run_trial(std::uint64_t seed) {
   Random random(seed * 0x2545f4914f6cdd1d + 1);
   ir::Arena arena;
   Trial trial;
-  trial.program = random_program(random, arena);
-  trial.arguments = random_arguments(random, trial.program);
+  trial.program = random_program(random, arena, Sums::kAny);
+  trial.arguments = random_arguments(random, trial.program, Lengths::kAdversarial);
   trial.compile = random_compile_way(random);
   trial.runs = random_run_ways(random);
   const auto context = make_context();
   Verdict verdict = judge(trial, context);
   TrialReport report{verdict.kind, verdict.failed, {}};
   if (verdict.kind != Verdict::Kind::kDiffered) return report;
-  const Trial small = reduced(trial, arena);
+  const Trial small = smaller(trial, verdict.between(), arena);
   const Verdict again = judge(small, context);
   report.text =
       fmt::format("=== seed {}\n{}\n{}\n", seed, to_text(small),
@@ -159,24 +163,8 @@ TrialReport run_trial(std::uint64_t seed) {
   return report;
 }
 
-namespace {
-
-thread_local std::uint64_t running_seed = 0;
-
-void name_seed(int signal) {
-  char text[96];
-  const int length = std::snprintf(text, sizeof text, "signal %d in the trial with seed %llu\n", signal,
-                                   static_cast<unsigned long long>(running_seed));
-  if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0) _exit(1);
-  std::signal(signal, SIG_DFL);
-  std::raise(signal);
-}
-
-}  // namespace
-
 TrialCounts run_trials(std::uint64_t seed, std::uint64_t num_trials, int num_threads,
                        void (*report)(const std::string&)) {
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, name_seed);
   std::atomic<std::uint64_t> next{0};
   std::mutex mutex;
   TrialCounts counts;
@@ -184,8 +172,8 @@ TrialCounts run_trials(std::uint64_t seed, std::uint64_t num_trials, int num_thr
     while (true) {
       const std::uint64_t trial = next.fetch_add(1);
       if (trial >= num_trials) return;
-      running_seed = seed + trial;
-      const TrialReport result = run_trial(running_seed);
+      name_seed_of_crashes(seed + trial);
+      const TrialReport result = run_trial(seed + trial);
       const std::lock_guard lock(mutex);
       counts.agreed += result.kind == Verdict::Kind::kAgreed ? 1 : 0;
       counts.failed += result.failed ? 1 : 0;

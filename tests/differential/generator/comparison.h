@@ -35,9 +35,11 @@ std::vector<RunWay> random_run_ways(Random& random);
 /// printed program is read back as it was. Skipped when the interpreter takes too long or too much memory.
 Verdict judge(const Trial& trial, const std::shared_ptr<runtime::Context>& context);
 
-/// A smaller trial that differs too: parts of the program are replaced by their parts or by zeros, vectors
-/// cut.
-Trial reduced(const Trial& trial, ir::Arena& arena);
+/// Why the program is not read back as it is printed; empty mostly.
+std::string printing_error(ir::Expr program);
+
+/// Makes a crash of this thread name the seed on standard error.
+void name_seed_of_crashes(std::uint64_t seed);
 
 /// The program as text, the arguments and the ways.
 std::string to_text(const Trial& trial);

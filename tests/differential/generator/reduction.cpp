@@ -1,8 +1,8 @@
+#include "tests/differential/generator/reduction.h"
+
 #include <algorithm>
 
 #include "ir/fields.h"
-#include "ir/verify.h"
-#include "tests/differential/generator/comparison.h"
 #include "tests/differential/generator/program_generator.h"
 
 namespace weld::differential {
@@ -11,32 +11,28 @@ namespace {
 using ir::Expr;
 using ir::Value;
 
-constexpr int kMaxAttempts = 1500;
+constexpr int kMaxAttempts = 3000;
 
 class Reducer {
  public:
-  Reducer(const Trial& trial, ir::Arena& arena)
-      : best_(trial), arena_(arena), between_(judge(trial, make_context()).between()) {}
+  Reducer(const Case& shown, ir::Stage stage, const Shows& shows, ir::Arena& arena)
+      : best_(shown), stage_(stage), shows_(shows), arena_(arena) {}
 
-  Trial reduce() {
+  Case reduce() {
     bool progress = true;
     while (progress && attempts_ < kMaxAttempts) {
       progress = reduce_program();
+      progress = drop_parameters() || progress;
       progress = reduce_arguments() || progress;
     }
     return best_;
   }
 
  private:
-  bool still_differs(const Trial& candidate) {
+  bool accept(const Case& candidate) {
     ++attempts_;
     arena_.allow_more_nodes(ir::Arena::kMaxNodes);
-    const Verdict verdict = judge(candidate, make_context());
-    return verdict.kind == Verdict::Kind::kDiffered && verdict.between() == between_;
-  }
-
-  bool accept(const Trial& candidate) {
-    if (!still_differs(candidate)) return false;
+    if (!shows_(candidate)) return false;
     best_ = candidate;
     return true;
   }
@@ -49,7 +45,7 @@ class Reducer {
     const auto* literal = expr.as<ir::Literal>();
     const auto* vector = expr.as<ir::MakeVector>();
     const bool is_zero = (literal && literal->value.bits == 0) || (vector && vector->elements.empty());
-    if (plain && !is_zero && !expr.is<ir::Ident>() && !expr.is<ir::NewBuilder>())
+    if (plain && !is_zero && !expr.is<ir::NewBuilder>())
       found.push_back(zero_expression(arena_, expr.type()));
     ir::for_each_child(expr, [&](Expr child) {
       if (child.type() == expr.type()) found.push_back(child);
@@ -75,7 +71,7 @@ class Reducer {
   // A replacement is used only where the verifier accepts the program: names may not leave their scope.
   bool is_valid(Expr program) {
     try {
-      ir::verify(program, ir::Stage::kCore);
+      ir::verify(program, stage_);
       return true;
     } catch (const std::exception&) {
       return false;
@@ -92,7 +88,7 @@ class Reducer {
           return expr.get() == nodes[i].get() ? replacement : expr;
         });
         if (program.get() == best_.program.get() || !is_valid(program)) continue;
-        Trial candidate = best_;
+        Case candidate = best_;
         candidate.program = program;
         if (accept(candidate)) {
           progress = true;
@@ -113,11 +109,24 @@ class Reducer {
     });
     for (const Expr part : parts) {
       if (ir::contains_builder(part.type()) || part.type().as<ir::FunctionType>()) continue;
-      Trial candidate = best_;
+      Case candidate = best_;
       candidate.program = arena_.make<ir::Lambda>({}, lambda.parameters, part);
       if (is_valid(candidate.program) && accept(candidate)) return true;
     }
     return false;
+  }
+
+  bool drop_parameters() {
+    bool progress = false;
+    for (std::size_t i = best_.arguments.size(); i-- > 0;) {
+      const auto& lambda = *best_.program.as<ir::Lambda>();
+      std::vector<ir::Parameter> parameters(lambda.parameters.begin(), lambda.parameters.end());
+      parameters.erase(parameters.begin() + static_cast<std::ptrdiff_t>(i));
+      Case candidate{arena_.make<ir::Lambda>({}, parameters, lambda.body), best_.arguments};
+      candidate.arguments.erase(candidate.arguments.begin() + static_cast<std::ptrdiff_t>(i));
+      progress = (is_valid(candidate.program) && accept(candidate)) || progress;
+    }
+    return progress;
   }
 
   bool reduce_arguments() {
@@ -128,7 +137,7 @@ class Reducer {
       while (again && attempts_ < kMaxAttempts) {
         again = false;
         for (const Value& smaller : smaller_values(type, best_.arguments[i])) {
-          Trial candidate = best_;
+          Case candidate = best_;
           candidate.arguments[i] = smaller;
           if (!accept(candidate)) continue;
           again = progress = true;
@@ -183,16 +192,17 @@ class Reducer {
     return found;
   }
 
-  Trial best_;
+  Case best_;
+  const ir::Stage stage_;
+  const Shows& shows_;
   ir::Arena& arena_;
-  std::string between_;
   int attempts_ = 0;
 };
 
 }  // namespace
 
-Trial reduced(const Trial& trial, ir::Arena& arena) {
-  return Reducer(trial, arena).reduce();
+Case reduced(const Case& shown, ir::Stage stage, const Shows& shows, ir::Arena& arena) {
+  return Reducer(shown, stage, shows, arena).reduce();
 }
 
 }  // namespace weld::differential
