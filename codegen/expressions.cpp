@@ -130,7 +130,7 @@ struct Lowering {
   Value operator()(const ir::AnyLane&) const { return not_lowered(); }
   Value operator()(const ir::MapLanes&) const { return not_lowered(); }
   Value operator()(const ir::ForLanes&) const { return not_lowered(); }
-  Value operator()(const ir::PartialSort&) const { return not_lowered(); }
+  Value operator()(const ir::PartialSort&) const { return emit_sort(emitter, expr); }
   Value not_lowered() const {
     ir::internal_check(false, "the form is lowered");
     return {};

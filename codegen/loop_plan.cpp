@@ -104,8 +104,9 @@ bool merged_values_hold_pointers(ir::Type builder) {
 
 bool allocates_by_itself(ir::Expr expr) {
   if (const auto* builder = expr.as<ir::NewBuilder>()) return !builder->builder.as<ir::MergerType>();
-  return expr.is<ir::MakeVector>() || expr.is<ir::Sort>() || expr.is<ir::Serialize>() ||
-         expr.is<ir::Deserialize>() || expr.is<ir::Iterate>() || expr.is<ir::ForeignCall>();
+  return expr.is<ir::MakeVector>() || expr.is<ir::Sort>() || expr.is<ir::PartialSort>() ||
+         expr.is<ir::Serialize>() || expr.is<ir::Deserialize>() || expr.is<ir::Iterate>() ||
+         expr.is<ir::ForeignCall>();
 }
 
 }  // namespace

@@ -69,40 +69,53 @@ llvm::Value* make_keys(Emitter& emitter, const ir::Lambda& lambda, const Value& 
   return keys;
 }
 
-}  // namespace
-
-Value emit_sort(Emitter& emitter, ir::Expr expr) {
-  const auto& node = *expr.as<ir::Sort>();
-  const auto& lambda = *node.function.as<ir::Lambda>();
-  const Value vector = emitter.emit(node.vector);
+// The first `limit` (i64) elements of the sorted vector, in a new one.
+Value sort_first(Emitter& emitter, const Value& vector, ir::Expr comparator_or_key, llvm::Value* limit,
+                 ir::Span span) {
+  const auto& lambda = *comparator_or_key.as<ir::Lambda>();
   const ir::Type element = vector.type.as<ir::VecType>()->element;
   llvm::Value* bytes = emitter.i64(emitter.flat(element).size_bytes);
   llvm::Value* result = emitter.frame(vector.type);
   llvm::Value* data = vector.leaves[0];
   llvm::Value* length = vector.leaves[1];
   if (lambda.parameters.size() == 2) {
-    const CapturedFunction captured(emitter, node.function);
+    const CapturedFunction captured(emitter, comparator_or_key);
     llvm::Function* comparator = language_comparator(emitter, captured, lambda, element);
     emitter.check(emitter.call("weld_rt_sort", {emitter.worker, data, length, bytes, comparator,
-                                                captured.store(emitter), result}),
-                  expr.span());
+                                                captured.store(emitter), limit, result}),
+                  span);
     return emitter.load(vector.type, result);
   }
-  llvm::Value* keys = make_keys(emitter, lambda, vector, expr.span());
+  llvm::Value* keys = make_keys(emitter, lambda, vector, span);
   const ir::Type key = lambda.body.type();
   if (const auto* scalar = key.as<ir::ScalarType>()) {
     llvm::Value* kind = emitter.i32(static_cast<std::uint32_t>(scalar->kind));
-    emitter.check(
-        emitter.call("weld_rt_sort_by_scalar", {emitter.worker, data, length, bytes, keys, kind, result}),
-        expr.span());
+    emitter.check(emitter.call("weld_rt_sort_by_scalar",
+                               {emitter.worker, data, length, bytes, keys, kind, limit, result}),
+                  span);
   } else {
     llvm::Value* key_bytes = emitter.i64(emitter.flat(key).size_bytes);
-    emitter.check(emitter.call("weld_rt_sort_by_key", {emitter.worker, data, length, bytes, keys, key_bytes,
-                                                       key_comparator(emitter, key), emitter.null(), result}),
-                  expr.span());
+    emitter.check(
+        emitter.call("weld_rt_sort_by_key", {emitter.worker, data, length, bytes, keys, key_bytes,
+                                             key_comparator(emitter, key), emitter.null(), limit, result}),
+        span);
   }
   emitter.call("weld_rt_free", {emitter.worker, keys});
   return emitter.load(vector.type, result);
+}
+
+}  // namespace
+
+Value emit_sort(Emitter& emitter, ir::Expr expr) {
+  if (const auto* sort = expr.as<ir::Sort>()) {
+    const Value vector = emitter.emit(sort->vector);
+    return sort_first(emitter, vector, sort->function, emitter.i64(INT64_MAX), expr.span());
+  }
+  const auto& node = *expr.as<ir::PartialSort>();
+  const Value vector = emitter.emit(node.vector);
+  llvm::Value* limit = emitter.emit_scalar(node.count);
+  emitter.fail_if(emitter.ir.CreateICmpSLT(limit, emitter.i64(0)), ErrorCode::kArrayOutOfBounds, expr.span());
+  return sort_first(emitter, vector, node.function, limit, expr.span());
 }
 
 }  // namespace weld::codegen

@@ -14,6 +14,7 @@
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
 #include "passes/pass.h"
+#include "passes/simplify_sorts.h"
 
 namespace weld::passes {
 namespace {
@@ -24,10 +25,12 @@ constexpr std::array kPasses{
          false},
     Pass{"inline_zips", "turns zips into iterators of loops", inline_zips, true},
     Pass{"fold_constants", "computes what is known, takes branches that are decided", fold_constants, false},
+    Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
+         ir::Stage::kInternal},
 };
 
-constexpr std::array<std::string_view, 5> kDefaultOrder{"inline_applies", "inline_lets", "inline_zips",
-                                                        "fold_constants", "inline_lets"};
+constexpr std::array<std::string_view, 6> kDefaultOrder{"inline_applies", "inline_lets", "inline_zips",
+                                                        "fold_constants", "inline_lets", "simplify_sorts"};
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
 struct Alias {

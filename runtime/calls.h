@@ -159,22 +159,26 @@ ErrorCode weld_rt_appender_concat(Worker* worker, AppenderState* into, AppenderS
 ErrorCode weld_rt_copy_vector(Worker* worker, const std::byte* data, std::int64_t length,
                               std::int64_t element_bytes, VecView* result) noexcept;
 
-// --- sort.h. All are stable, give a new vector, and leave the input alone.
+// --- sort.h. All are stable, give a new vector, and leave the input alone. They give the first `limit`
+// elements of the sorted vector, all of them where the limit is no less than the length; it is at least 0. A
+// small limit costs a pass over the vector and memory for a few times that many elements.
 
 /// Sorts elements by a comparator.
 ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
-                       SortComparator comparator, void* captures, VecView* result) noexcept;
+                       SortComparator comparator, void* captures, std::int64_t limit,
+                       VecView* result) noexcept;
 
 /// Sorts elements by scalar keys, an array beside them: ascending, −0 = +0, NaN last. `scalar_kind` is an
 /// ir::ScalarKind. `keys` may be `data` itself.
 ErrorCode weld_rt_sort_by_scalar(Worker* worker, const std::byte* data, std::int64_t length,
                                  std::int64_t element_bytes, const std::byte* keys, std::uint32_t scalar_kind,
-                                 VecView* result) noexcept;
+                                 std::int64_t limit, VecView* result) noexcept;
 
 /// Sorts elements by keys of any type, an array beside them, that `comparator` compares.
 ErrorCode weld_rt_sort_by_key(Worker* worker, const std::byte* data, std::int64_t length,
                               std::int64_t element_bytes, const std::byte* keys, std::int64_t key_bytes,
-                              SortComparator comparator, void* captures, VecView* result) noexcept;
+                              SortComparator comparator, void* captures, std::int64_t limit,
+                              VecView* result) noexcept;
 
 // --- serialize.h
 

@@ -18,7 +18,8 @@
 namespace weld::runtime {
 namespace {
 
-constexpr std::int64_t kFewElements = 256;  // compared rather than distributed
+constexpr std::int64_t kFewElements = 256;       // compared rather than distributed
+constexpr std::int64_t kMinHeldElements = 1024;  // while the first few are looked for
 constexpr std::int64_t kMinChunkElements = 64 * 1024;
 constexpr std::int64_t kMaxChunks = 256;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 46;
@@ -56,39 +57,70 @@ std::uint8_t ordered_bits(BoolByte key) {
 template <class T, class Number>
 class RadixSort {
  public:
-  RadixSort(Worker& worker, const std::byte* keys, std::int64_t length)
+  /// `limit` is at least 1 and at most the length.
+  RadixSort(Worker& worker, const std::byte* keys, std::int64_t length, std::int64_t limit)
       : worker_(worker),
         keys_(keys),
         length_(length),
+        limit_(limit),
         chunk_(std::max(kMinChunkElements, (length + kMaxChunks - 1) / kMaxChunks)),
         num_chunks_((length + chunk_ - 1) / chunk_) {}
 
   ErrorCode run(const std::byte* data, std::int64_t element_bytes, VecView* result) {
-    const auto bytes = static_cast<std::int64_t>(sizeof(Entry<Number>)) * length_;
-    Scratch output(worker_, length_ * element_bytes);
+    const std::int64_t num_held = std::max(2 * limit_, kMinHeldElements);
+    const bool selects = limit_ <= length_ / 4 && num_held < length_;
+    const std::int64_t bytes =
+        static_cast<std::int64_t>(sizeof(Entry<Number>)) * (selects ? num_held : length_);
+    Scratch output(worker_, limit_ * element_bytes);
     if (!output) return ErrorCode::kOutOfMemory;
     const Scratch first(worker_, bytes);
     if (!first) return ErrorCode::kOutOfMemory;
-    from_ = first.as<Entry<Number>>();
-    ErrorCode code = for_each_morsel(worker_, length_, chunk_, read_keys, this);
-    if (code != ErrorCode::kSuccess) return code;
-    const Scratch second(worker_, length_ <= kFewElements ? 0 : bytes);
+    const Scratch second(worker_, selects || length_ <= kFewElements ? 0 : bytes);
     if (!second) return ErrorCode::kOutOfMemory;
+    from_ = first.as<Entry<Number>>();
     to_ = second.as<Entry<Number>>();
-    if (length_ <= kFewElements) {
-      std::sort(from_, from_ + length_, [](const auto& left, const auto& right) {
-        return left.key < right.key || (left.key == right.key && left.index < right.index);
-      });
-    } else {
-      code = distribute();
-    }
+    ErrorCode code = selects ? select(num_held) : sort_all();
     if (code == ErrorCode::kSuccess) code = gather(output.as(), data, element_bytes);
-    if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), length_};
+    if (code == ErrorCode::kSuccess) *result = {output.keep(worker_), limit_};
     return code;
   }
 
  private:
   static constexpr std::size_t kDigits = 256;
+
+  static bool is_before(const Entry<Number>& left, const Entry<Number>& right) {
+    return left.key < right.key || (left.key == right.key && left.index < right.index);
+  }
+
+  ErrorCode sort_all() {
+    const ErrorCode code = for_each_morsel(worker_, length_, chunk_, read_keys, this);
+    if (code != ErrorCode::kSuccess) return code;
+    if (length_ > kFewElements) return distribute();
+    std::sort(from_, from_ + length_, is_before);
+    return ErrorCode::kSuccess;
+  }
+
+  // The first `limit_` entries, in order. Holds the entries that come before the last of the first so far,
+  // and cuts them back when there are `num_held`. An element as large as that last one comes after it.
+  ErrorCode select(std::int64_t num_held) {
+    constexpr std::int64_t kPollElements = 64 * 1024;
+    std::int64_t count = 0;
+    bool full = false;
+    for (std::int64_t i = 0; i < length_; ++i) {
+      if (i % kPollElements == 0 && must_poll(worker_)) {
+        if (const ErrorCode code = weld_rt_poll(&worker_); code != ErrorCode::kSuccess) return code;
+      }
+      const Number key = read_key(i);
+      if (full && key >= from_[limit_ - 1].key) continue;
+      from_[count++] = {key, static_cast<Number>(i)};
+      if (count < num_held) continue;
+      std::nth_element(from_, from_ + limit_ - 1, from_ + count, is_before);
+      count = limit_;
+      full = true;
+    }
+    std::sort(from_, from_ + count, is_before);
+    return ErrorCode::kSuccess;
+  }
 
   static ErrorCode read_keys(Worker*, void* self, std::int64_t begin, std::int64_t end, void*) {
     auto& sort = *static_cast<RadixSort*>(self);
@@ -156,12 +188,13 @@ class RadixSort {
   }
 
   ErrorCode gather(std::byte* to, const std::byte* data, std::int64_t element_bytes) {
-    return gather_elements(worker_, to, data, element_bytes, &from_->index, 2, length_);
+    return gather_elements(worker_, to, data, element_bytes, &from_->index, 2, limit_);
   }
 
   Worker& worker_;
   const std::byte* keys_;
   std::int64_t length_;
+  std::int64_t limit_;
   std::int64_t chunk_;
   std::int64_t num_chunks_;
   Entry<Number>* from_ = nullptr;
@@ -173,24 +206,26 @@ class RadixSort {
 
 template <class T>
 ErrorCode sort_by(Worker& worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
-                  const std::byte* keys, VecView* result) noexcept {
+                  const std::byte* keys, std::int64_t limit, VecView* result) noexcept {
   if constexpr (sizeof(T) <= 4) {
     if (length <= std::numeric_limits<std::uint32_t>::max())
-      return RadixSort<T, std::uint32_t>(worker, keys, length).run(data, element_bytes, result);
+      return RadixSort<T, std::uint32_t>(worker, keys, length, limit).run(data, element_bytes, result);
   }
-  return RadixSort<T, std::uint64_t>(worker, keys, length).run(data, element_bytes, result);
+  return RadixSort<T, std::uint64_t>(worker, keys, length, limit).run(data, element_bytes, result);
 }
 
 }  // namespace
 
 extern "C" ErrorCode weld_rt_sort_by_scalar(Worker* worker, const std::byte* data, std::int64_t length,
                                             std::int64_t element_bytes, const std::byte* keys,
-                                            std::uint32_t scalar_kind, VecView* result) noexcept {
+                                            std::uint32_t scalar_kind, std::int64_t limit,
+                                            VecView* result) noexcept {
   *result = {};
-  if (length == 0) return ErrorCode::kSuccess;
+  limit = std::min(limit, length);
+  if (limit == 0) return ErrorCode::kSuccess;
   if (length > kMaxBytes / std::max<std::int64_t>(element_bytes, 16)) return ErrorCode::kOutOfMemory;
   const auto sort = [&]<class T>(T) {
-    return sort_by<T>(*worker, data, length, element_bytes, keys, result);
+    return sort_by<T>(*worker, data, length, element_bytes, keys, limit, result);
   };
   switch (static_cast<ir::ScalarKind>(scalar_kind)) {
     case ir::ScalarKind::kI8:

@@ -18,6 +18,7 @@ constexpr std::int64_t kChunkElements = 32 * 1024;  // sorted by one worker
 constexpr std::int64_t kPieceElements = 64 * 1024;  // merged by one worker
 constexpr std::int64_t kPollComparisons = 4096;
 constexpr std::int64_t kMaxMovedBytes = 64;  // larger elements are sorted by their indices
+constexpr std::int64_t kMinHeldElements = 64;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 46;
 
 // Two elements, compared for one worker. After a failure it says "equal", and `failed` is set.
@@ -107,6 +108,37 @@ struct ElementSort {
       std::swap(from, to);
     }
     if (from != data) std::memcpy(data, from, static_cast<std::size_t>(length * size()));
+  }
+
+  // How many elements are held at a time to find the first `limit` of them; 0 where sorting all is better.
+  static std::int64_t num_held(std::int64_t length, std::int64_t limit) {
+    if (limit > length / 4) return 0;
+    const std::int64_t held = std::max(2 * limit, kMinHeldElements);
+    return held < length ? held : 0;
+  }
+
+  // Finds the first `limit` (not 0) elements of the sorted vector, with room for num_held() elements at
+  // `held` and at `scratch`, and leaves them at `held`. `element(i)` is where element i of the vector is,
+  // until the next call. What comes before the last of the first so far is held; now and then the held are
+  // cut back.
+  template <class Element>
+  ErrorCode select(Worker& worker, Element&& element, std::byte* held, std::byte* scratch,
+                   std::int64_t length, std::int64_t limit) const {
+    Comparison comparison(worker, comparator, captures);
+    const std::int64_t room = num_held(length, limit);
+    std::int64_t count = 0;
+    bool full = false;
+    for (std::int64_t i = 0; i < length && comparison.code == ErrorCode::kSuccess; ++i) {
+      const std::byte* const next = element(i);
+      if (full && !comparison.is_after(at(held, limit - 1), next)) continue;
+      move(at(held, count++), next);
+      if (count < room) continue;
+      sort_chunk(held, scratch, count, comparison);
+      count = limit;
+      full = true;
+    }
+    sort_chunk(held, scratch, count, comparison);
+    return comparison.code;
   }
 
   // How many of the first `count` merged elements come from the left part.
@@ -228,18 +260,26 @@ static_assert(kPieceElements == 2 * kChunkElements, "a piece lies in one pair");
 // Sorts elements that are moved themselves.
 template <std::int64_t kBytes>
 ErrorCode sort_moving(Worker& worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
-                      SortComparator comparator, void* captures, VecView* result) noexcept {
-  const std::int64_t bytes = length * element_bytes;
+                      SortComparator comparator, void* captures, std::int64_t limit,
+                      VecView* result) noexcept {
+  const ElementSort<kBytes> sort{element_bytes, comparator, captures};
+  const std::int64_t num_held = sort.num_held(length, limit);
+  const std::int64_t bytes = (num_held > 0 ? num_held : length) * element_bytes;
   Scratch first(worker, bytes);
   if (!first) return ErrorCode::kOutOfMemory;
   Scratch second(worker, bytes);
   if (!second) return ErrorCode::kOutOfMemory;
-  std::memcpy(first.as(), data, static_cast<std::size_t>(bytes));
-  const ElementSort<kBytes> sort{element_bytes, comparator, captures};
-  std::byte* sorted;
-  const ErrorCode code = sort.run(worker, first.as(), second.as(), length, &sorted);
+  std::byte* sorted = first.as();
+  ErrorCode code;
+  if (num_held > 0) {
+    const auto element = [&](std::int64_t index) { return sort.at(data, index); };
+    code = sort.select(worker, element, first.as(), second.as(), length, limit);
+  } else {
+    std::memcpy(first.as(), data, static_cast<std::size_t>(bytes));
+    code = sort.run(worker, first.as(), second.as(), length, &sorted);
+  }
   if (code != ErrorCode::kSuccess) return code;
-  *result = {(sorted == first.as() ? first : second).keep(worker), length};
+  *result = {(sorted == first.as() ? first : second).keep(worker), limit};
   return ErrorCode::kSuccess;
 }
 
@@ -267,53 +307,69 @@ struct KeyOrder {
 extern "C" {
 
 ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t length, std::int64_t element_bytes,
-                       SortComparator comparator, void* captures, VecView* result) noexcept {
+                       SortComparator comparator, void* captures, std::int64_t limit,
+                       VecView* result) noexcept {
   *result = {};
-  if (length == 0) return ErrorCode::kSuccess;
+  limit = std::min(limit, length);
+  if (limit == 0) return ErrorCode::kSuccess;
   if (element_bytes > 0 && length > kMaxBytes / element_bytes) return ErrorCode::kOutOfMemory;
   switch (element_bytes) {
     case 1:
-      return sort_moving<1>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<1>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     case 4:
-      return sort_moving<4>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<4>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     case 8:
-      return sort_moving<8>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<8>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     case 16:
-      return sort_moving<16>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<16>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     case 24:
-      return sort_moving<24>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<24>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     case 32:
-      return sort_moving<32>(*worker, data, length, element_bytes, comparator, captures, result);
+      return sort_moving<32>(*worker, data, length, element_bytes, comparator, captures, limit, result);
     default:
       if (element_bytes > 0 && element_bytes <= kMaxMovedBytes)
-        return sort_moving<0>(*worker, data, length, element_bytes, comparator, captures, result);
+        return sort_moving<0>(*worker, data, length, element_bytes, comparator, captures, limit, result);
       return weld_rt_sort_by_key(worker, data, length, element_bytes, data, element_bytes, comparator,
-                                 captures, result);
+                                 captures, limit, result);
   }
 }
 
 ErrorCode weld_rt_sort_by_key(Worker* worker, const std::byte* data, std::int64_t length,
                               std::int64_t element_bytes, const std::byte* keys, std::int64_t key_bytes,
-                              SortComparator comparator, void* captures, VecView* result) noexcept {
+                              SortComparator comparator, void* captures, std::int64_t limit,
+                              VecView* result) noexcept {
   *result = {};
-  if (length == 0) return ErrorCode::kSuccess;
+  limit = std::min(limit, length);
+  if (limit == 0) return ErrorCode::kSuccess;
   if (length > kMaxBytes / std::max<std::int64_t>(element_bytes, 8)) return ErrorCode::kOutOfMemory;
-  Scratch output(*worker, length * element_bytes);
-  if (!output) return ErrorCode::kOutOfMemory;
-  const Scratch indices(*worker, length * 8);
-  if (!indices) return ErrorCode::kOutOfMemory;
-  const Scratch scratch(*worker, length * 8);
-  if (!scratch) return ErrorCode::kOutOfMemory;
-  for (std::int64_t i = 0; i < length; ++i) indices.as<std::int64_t>()[i] = i;
-
   KeyOrder order{keys, key_bytes, comparator, captures};
   const ElementSort<8> sort{8, KeyOrder::compare, &order};
-  std::byte* sorted;
-  ErrorCode code = sort.run(*worker, indices.as(), scratch.as(), length, &sorted);
+  const std::int64_t num_held = sort.num_held(length, limit);
+  const std::int64_t num_indices = num_held > 0 ? num_held : length;
+  Scratch output(*worker, limit * element_bytes);
+  if (!output) return ErrorCode::kOutOfMemory;
+  const Scratch indices(*worker, num_indices * 8);
+  if (!indices) return ErrorCode::kOutOfMemory;
+  const Scratch scratch(*worker, num_indices * 8);
+  if (!scratch) return ErrorCode::kOutOfMemory;
+
+  std::byte* sorted = indices.as();
+  ErrorCode code;
+  if (num_held > 0) {
+    std::int64_t current;
+    const auto element = [&](std::int64_t index) {
+      current = index;
+      return reinterpret_cast<const std::byte*>(&current);
+    };
+    code = sort.select(*worker, element, indices.as(), scratch.as(), length, limit);
+  } else {
+    for (std::int64_t i = 0; i < length; ++i) indices.as<std::int64_t>()[i] = i;
+    code = sort.run(*worker, indices.as(), scratch.as(), length, &sorted);
+  }
   if (code == ErrorCode::kSuccess)
     code = gather_elements(*worker, output.as(), data, element_bytes,
-                           reinterpret_cast<const std::uint64_t*>(sorted), 1, length);
-  if (code == ErrorCode::kSuccess) *result = {output.keep(*worker), length};
+                           reinterpret_cast<const std::uint64_t*>(sorted), 1, limit);
+  if (code == ErrorCode::kSuccess) *result = {output.keep(*worker), limit};
   return code;
 }
 

@@ -54,7 +54,7 @@ TEST_P(GoldenPass, RewritesAsRecorded) {
   ir::Arena arena;
   const ir::Expr before = parse(golden.input, arena);
   const ir::Expr after = run_pass(golden, before, arena);
-  ir::verify(after, ir::Stage::kCore);
+  ir::verify(after, passes::find_pass(golden.pass)->stage);
 
   const ir::Expr expected = parse(golden.expected, arena);
   EXPECT_TRUE(ir::alpha_equal(after, expected)) << ir::print(after);

@@ -98,7 +98,9 @@ TEST(Pipeline, RejectsUnknownNames) {
 TEST(Pipeline, SwitchesPassesOff) {
   PipelineOptions options;
   options.switched_off = {"inline-lets"};
-  EXPECT_THAT(names_of(options), ElementsAre("inline_applies", "inline_zips", "fold_constants"));
+  std::vector<std::string> others = names_of({});
+  std::erase(others, "inline_lets");
+  EXPECT_THAT(names_of(options), testing::ElementsAreArray(others));
   options.switched_off = {"inline_zips"};
   EXPECT_THROW(names_of(options), ir::UserError);
 }

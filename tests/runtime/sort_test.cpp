@@ -17,9 +17,11 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
     settings.executor = ExecutorKind::kThreads;
   }
 
+  static constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
+
   // Sorts elements of N words by the first, by a comparator; the last word says where they were.
   template <std::size_t N>
-  void check_stable(std::int64_t length, std::int64_t num_keys) {
+  void check_stable(std::int64_t length, std::int64_t num_keys, std::int64_t limit = kAll) {
     using Element = std::array<std::int64_t, N>;
     std::mt19937_64 random(static_cast<std::uint64_t>(length));
     std::vector<Element> elements(static_cast<std::size_t>(length));
@@ -29,13 +31,15 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
     }
     const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
       return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length,
-                          sizeof(Element), compare, nullptr, reinterpret_cast<VecView*>(out));
+                          sizeof(Element), compare, nullptr, limit, reinterpret_cast<VecView*>(out));
     });
     ASSERT_EQ(result.code, ErrorCode::kSuccess);
     std::ranges::sort(elements, {}, [](const Element& e) { return std::pair(e[0], e[N - 1]); });
+    elements.resize(static_cast<std::size_t>(std::min(limit, length)));
     const auto& vec = *reinterpret_cast<const VecView*>(result.data);
-    ASSERT_EQ(vec.length, length);
-    if (length > 0) ASSERT_EQ(std::memcmp(vec.data, elements.data(), elements.size() * sizeof(Element)), 0);
+    ASSERT_EQ(vec.length, static_cast<std::int64_t>(elements.size()));
+    if (vec.length > 0)
+      ASSERT_EQ(std::memcmp(vec.data, elements.data(), elements.size() * sizeof(Element)), 0);
   }
 
   static std::int32_t compare(Worker*, void*, const void* left, const void* right, ErrorCode*) {
@@ -45,14 +49,14 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
   }
 
   template <class T>
-  void check_scalars(std::vector<T> keys, ir::ScalarKind kind) {
+  void check_scalars(std::vector<T> keys, ir::ScalarKind kind, std::int64_t limit) {
     const auto length = static_cast<std::int64_t>(keys.size());
     std::vector<std::int64_t> positions(keys.size());
     for (std::size_t i = 0; i < keys.size(); ++i) positions[i] = static_cast<std::int64_t>(i);
     const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
       return weld_rt_sort_by_scalar(worker, reinterpret_cast<const std::byte*>(positions.data()), length, 8,
                                     reinterpret_cast<const std::byte*>(keys.data()),
-                                    static_cast<std::uint32_t>(kind), reinterpret_cast<VecView*>(out));
+                                    static_cast<std::uint32_t>(kind), limit, reinterpret_cast<VecView*>(out));
     });
     ASSERT_EQ(result.code, ErrorCode::kSuccess);
     const auto is_less = [&](T a, T b) {
@@ -66,8 +70,8 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
       return is_less(a, b) || (!is_less(b, a) && left < right);
     });
     const auto& vec = *reinterpret_cast<const VecView*>(result.data);
-    ASSERT_EQ(vec.length, length);
-    for (std::size_t i = 0; i < keys.size(); ++i)
+    ASSERT_EQ(vec.length, std::min(limit, length));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(vec.length); ++i)
       ASSERT_EQ(reinterpret_cast<const std::int64_t*>(vec.data)[i], positions[i]) << i;
   }
 
@@ -96,7 +100,8 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
           key = static_cast<T>(random() >> random() % 60);
         }
       }
-      check_scalars(keys, kind);
+      for (const std::int64_t limit : {kAll, std::int64_t{3}, std::int64_t{1000}})
+        check_scalars(keys, kind, limit);
     }
   }
 };
@@ -112,6 +117,16 @@ TEST_P(SortTest, IsStableForEverySize) {
   check_stable<3>(131'072, 1000);
   check_stable<5>(100'000, 100'000);
   check_stable<9>(70'000, 100);
+}
+
+TEST_P(SortTest, GivesTheFirstFew) {
+  for (std::int64_t limit = 0; limit < 70; ++limit) check_stable<2>(400, 20, limit);
+  for (const std::int64_t limit : {1, 10, 1000, 24'999, 25'001, 100'000}) {
+    check_stable<1>(100'000, 1'000'000, limit);
+    check_stable<2>(100'000, 2, limit);
+    check_stable<5>(100'000, 100, limit);
+    check_stable<9>(100'000, 5000, limit);
+  }
 }
 
 TEST_P(SortTest, ScalarKeysOfEveryKind) {
@@ -138,7 +153,7 @@ TEST_P(SortTest, KeysOfOtherTypes) {
   }
   const RunResult result = run(layout(arena.vec(i8())), [&](Worker* worker, std::byte* out) {
     return weld_rt_sort_by_key(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 1,
-                               reinterpret_cast<const std::byte*>(keys.data()), 16, compare, nullptr,
+                               reinterpret_cast<const std::byte*>(keys.data()), 16, compare, nullptr, length,
                                reinterpret_cast<VecView*>(out));
   });
   ASSERT_EQ(result.code, ErrorCode::kSuccess);
@@ -161,7 +176,7 @@ TEST_P(SortTest, InconsistentComparatorsGiveAPermutation) {
       for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::int64_t>(i);
       const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
         return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8,
-                            comparator, nullptr, reinterpret_cast<VecView*>(out));
+                            comparator, nullptr, length, reinterpret_cast<VecView*>(out));
       });
       ASSERT_EQ(result.code, ErrorCode::kSuccess);
       const auto& vec = *reinterpret_cast<const VecView*>(result.data);
@@ -181,13 +196,13 @@ TEST_P(SortTest, ErrorsOfComparatorsComeThrough) {
     if (a == 777) *error = weld_rt_fail(worker, ErrorCode::kArithmeticError, 12);
     return compare(worker, nullptr, left, right, error);
   };
-  for (const std::int64_t length : {1000, 100'000}) {
+  for (const auto& [length, limit] : {std::pair{1000, kAll}, {100'000, kAll}, {100'000, 5}}) {
     std::vector<std::int64_t> elements(static_cast<std::size_t>(length));
     for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = length - static_cast<std::int64_t>(i);
     const RunResult result = run(nothing(), [&](Worker* worker, std::byte*) {
       VecView sorted;
       return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8, comparator,
-                          nullptr, &sorted);
+                          nullptr, limit, &sorted);
     });
     EXPECT_EQ(result.code, ErrorCode::kArithmeticError);
     EXPECT_EQ(result.span, 12u);
@@ -207,7 +222,7 @@ TEST_P(SortTest, CanBeCancelled) {
     const ErrorCode code = run([&](Worker* worker, std::byte*) {
       VecView sorted;
       return weld_rt_sort(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 8, slow,
-                          &token, &sorted);
+                          &token, length / 2, &sorted);
     });
     EXPECT_EQ(code, ErrorCode::kCancelled);
   }
@@ -217,17 +232,24 @@ TEST_P(SortTest, EveryAllocationMayFail) {
   const std::vector<std::int64_t> elements(100'000, 3);
   const auto* data = reinterpret_cast<const std::byte*>(elements.data());
   fail_every_allocation([&](Context& failing) {
-    return runtime::run(failing, settings, nothing(),
-                        [&](Worker* worker, std::byte*) {
-                          VecView sorted;
-                          ErrorCode code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, &sorted);
-                          if (code == ErrorCode::kSuccess)
-                            code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr,
-                                                       &sorted);
-                          if (code == ErrorCode::kSuccess)
-                            code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, &sorted);
-                          return code;
-                        })
+    return runtime::run(
+               failing, settings, nothing(),
+               [&](Worker* worker, std::byte*) {
+                 VecView sorted;
+                 ErrorCode code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, 100'000, &sorted);
+                 if (code == ErrorCode::kSuccess)
+                   code =
+                       weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr, 1000, &sorted);
+                 if (code == ErrorCode::kSuccess)
+                   code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, 5, &sorted);
+                 if (code == ErrorCode::kSuccess)
+                   code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr, 5, &sorted);
+                 if (code == ErrorCode::kSuccess)
+                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, 100'000, &sorted);
+                 if (code == ErrorCode::kSuccess)
+                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, 5, &sorted);
+                 return code;
+               })
         .code;
   });
 }
