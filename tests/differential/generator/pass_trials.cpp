@@ -244,7 +244,8 @@ PassTrialCounts& PassTrialCounts::operator+=(const PassTrialCounts& other) {
 PassTrialCounts run_pass_trial(std::uint64_t seed, const PassSettings& settings, std::string& text) {
   Random random(seed * 0x2545f4914f6cdd1d + 77);
   ir::Arena arena;
-  const Expr made = random_program(random, arena, Sums::kExact);
+  const Expr made = random.chance(70) ? random_library_program(random, arena, Sums::kExact)
+                                      : random_program(random, arena, Sums::kExact);
   // From its text, so that errors have places.
   Case shown{parser::parse(ir::print(made), arena, {.internal = true}), {}};
   shown.arguments = random_arguments(random, shown.program, Lengths::kSmall);

@@ -4,6 +4,7 @@
 
 #include "ir/fields.h"
 #include "tests/differential/generator/expression_generator.h"
+#include "tests/differential/generator/library_generator.h"
 #include "tests/differential/generator/random_values.h"
 
 namespace weld::differential {
@@ -39,13 +40,19 @@ Expr random_program(Random& random, ir::Arena& arena, Sums sums) {
   return ExpressionGenerator(random, arena, sums).program();
 }
 
+Expr random_library_program(Random& random, ir::Arena& arena, Sums sums) {
+  return LibraryGenerator(random, arena, sums).program();
+}
+
 std::vector<Value> random_arguments(Random& random, Expr program, Lengths lengths) {
   const int depth = depth_of_loops(program);
   std::int64_t max_length = depth <= 1 ? 8193 : depth == 2 ? 129 : depth == 3 ? 17 : 5;
   if (lengths == Lengths::kSmall && max_length > 200 && !random.chance(4)) max_length = 200;
+  std::optional<std::int64_t> length;
+  if (lengths == Lengths::kSmall && random.chance(93)) length = random_length(random, max_length);
   std::vector<Value> arguments;
   for (const ir::Parameter& parameter : program.as<ir::Lambda>()->parameters) {
-    arguments.push_back(random_value(random, parameter.type, max_length));
+    arguments.push_back(random_value(random, parameter.type, max_length, length));
   }
   return arguments;
 }

@@ -19,10 +19,14 @@ enum class Sums { kAny, kExact };
 /// cannot fail: how they are called is unspecified.
 ir::Expr random_program(Random& random, ir::Arena& arena, Sums sums);
 
+/// A random program as libraries write them that emit a fragment an operation: a chain of lets over columns
+/// of equal length. Rarely does one fail.
+ir::Expr random_library_program(Random& random, ir::Arena& arena, Sums sums);
+
 /// How long the vectors of arguments are.
 enum class Lengths {
   kAdversarial,  ///< any of those where something changes, independent of each other
-  kSmall,        ///< mostly below 200, for programs that run many times
+  kSmall,        ///< mostly below 200, for programs that run many times; mostly equal
 };
 
 /// Arguments for it: adversarial sizes, small where loops are nested deeply; many equal, extreme and special

@@ -47,7 +47,18 @@ ScalarValue random_scalar(Random& random, ScalarKind kind) {
   });
 }
 
-Value random_value(Random& random, Type type, std::int64_t max_length) {
+std::int64_t random_length(Random& random, std::int64_t max_length) {
+  static constexpr std::int64_t kLengths[] = {0,  1,  2,  3,  4,   5,   7,   8,    9,    15,   16,   17,  31,
+                                              33, 63, 64, 65, 100, 127, 129, 1000, 4095, 4096, 4097, 8193};
+  static constexpr std::int64_t kOfLanes[] = {63, 64, 65, 79, 80, 81, 96, 128, 130, 191};
+  if (max_length >= 4096 && random.chance(1)) return 65536 + static_cast<std::int64_t>(random.below(10000));
+  if (max_length == 200 && random.chance(40)) return random.pick(kOfLanes);
+  std::int64_t length = random.pick(kLengths);
+  while (length > max_length) length = random.pick(kLengths);
+  return length;
+}
+
+Value random_value(Random& random, Type type, std::int64_t max_length, std::optional<std::int64_t> length) {
   if (const auto* scalar = type.as<ir::ScalarType>()) return random_scalar(random, scalar->kind);
   if (const auto* structure = type.as<ir::StructType>()) {
     std::vector<Value> members;
@@ -55,17 +66,13 @@ Value random_value(Random& random, Type type, std::int64_t max_length) {
     return Value::structure(std::move(members));
   }
   const Type element = type.as<ir::VecType>()->element;
-  static constexpr std::int64_t kLengths[] = {0,  1,  2,  3,  4,   5,   7,   8,    9,    15,   16,   17,  31,
-                                              33, 63, 64, 65, 100, 127, 129, 1000, 4095, 4096, 4097, 8193};
-  std::int64_t length = random.pick(kLengths);
-  while (length > max_length) length = random.pick(kLengths);
-  if (max_length >= 4096 && random.chance(1)) length = 65536 + static_cast<std::int64_t>(random.below(10000));
+  if (!length) length = random_length(random, max_length);
   // Few different values in some vectors, many in others.
   const std::size_t num_different = random.chance(40) ? 1 + random.below(6) : 1000;
   std::vector<Value> different;
   std::vector<Value> elements;
   const std::int64_t inner_length = std::min<std::int64_t>(max_length, 9);
-  for (std::int64_t i = 0; i < length; ++i) {
+  for (std::int64_t i = 0; i < *length; ++i) {
     if (different.size() < num_different) {
       different.push_back(random_value(random, element, inner_length));
       elements.push_back(different.back());

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <vector>
+#include <cstdint>
+#include <optional>
 
 #include "ir/nodes.h"
 #include "ir/value.h"
@@ -11,8 +12,15 @@ namespace weld::differential {
 /// Small, equal and extreme values more often than others.
 ir::ScalarValue random_scalar(Random& random, ir::ScalarKind kind);
 
-/// A value of a type without builders, simd and dictionaries, of vectors no longer than `max_length`. Few
-/// different elements in some vectors, many in others.
-ir::Value random_value(Random& random, ir::Type type, std::int64_t max_length);
+/// A length of a vector at which something changes: lanes, groups of lanes, blocks.
+std::int64_t random_length(Random& random, std::int64_t max_length);
+
+/// A value of a type without builders, simd and dictionaries. Few different elements in some vectors, many in
+/// others.
+///
+/// \param max_length  of vectors
+/// \param length      of the value, if it is a vector; random if not given
+ir::Value random_value(Random& random, ir::Type type, std::int64_t max_length,
+                       std::optional<std::int64_t> length = {});
 
 }  // namespace weld::differential
