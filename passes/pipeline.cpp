@@ -14,6 +14,7 @@
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
 #include "passes/pass.h"
+#include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 
 namespace weld::passes {
@@ -25,12 +26,21 @@ constexpr std::array kPasses{
          false},
     Pass{"inline_zips", "turns zips into iterators of loops", inline_zips, true},
     Pass{"fold_constants", "computes what is known, takes branches that are decided", fold_constants, false},
+    Pass{"simplify_algebra", "replaces arithmetic by less of it, where that is exact", simplify_algebra,
+         false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
 };
 
-constexpr std::array<std::string_view, 6> kDefaultOrder{"inline_applies", "inline_lets", "inline_zips",
-                                                        "fold_constants", "inline_lets", "simplify_sorts"};
+constexpr auto kDefaultOrder = std::to_array<std::string_view>({
+    "inline_applies",
+    "inline_lets",
+    "inline_zips",
+    "fold_constants",
+    "simplify_algebra",
+    "inline_lets",
+    "simplify_sorts",
+});
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
 struct Alias {
@@ -46,7 +56,7 @@ constexpr std::array kAliases{
     Alias{"inline_cast", "fold_constants"},
     Alias{"simplify", "fold_constants"},
     Alias{"unroll_structs", "fold_constants"},
-    Alias{"algebraic", ""},
+    Alias{"algebraic", "simplify_algebra"},
     Alias{"cse", ""},
     Alias{"fix_iterate", ""},
     Alias{"infer_size", ""},
