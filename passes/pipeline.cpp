@@ -10,6 +10,8 @@
 #include "ir/error.h"
 #include "ir/verify.h"
 #include "passes/fold_constants.h"
+#include "passes/fuse_loops.h"
+#include "passes/fuse_siblings.h"
 #include "passes/inline_applies.h"
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
@@ -28,6 +30,8 @@ constexpr std::array kPasses{
     Pass{"fold_constants", "computes what is known, takes branches that are decided", fold_constants, false},
     Pass{"simplify_algebra", "replaces arithmetic by less of it, where that is exact", simplify_algebra,
          false},
+    Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
+    Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
 };
