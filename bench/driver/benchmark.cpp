@@ -7,6 +7,8 @@ namespace weld::bench {
 std::span<const Benchmark> benchmarks() {
   static constexpr std::array kBenchmarks = {
       Benchmark{"tpch", "TPC-H queries beside DuckDB", run_tpch_benchmark},
+      Benchmark{"workloads", "array and table computations beside C++ by hand and Python's libraries",
+                run_workloads_benchmark},
       Benchmark{"micro", "compile time, run overhead, generator, reproducible reductions",
                 run_micro_benchmark},
   };

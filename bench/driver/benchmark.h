@@ -12,12 +12,18 @@ namespace weld::bench {
 struct BenchmarkOptions {
   double scale_factor = 1;  ///< of TPC-H
   int runs = 11;            ///< to take the median of
+  // Of the benchmark `workloads`:
+  double scale = 1;                   ///< multiplies the rows
+  std::vector<std::string> only;      ///< names, or how they begin; empty: all
+  std::vector<int> threads = {1, 2};  ///< numbers of them
+  std::vector<std::string> systems;   ///< `weld`, `native`, `ablation` and peers; empty: all
 };
 
 /// What a benchmark found: every figure, and tables for people that set them side by side.
 struct Report {
   std::vector<Measurement> measurements;
   std::string text;
+  std::vector<std::string> failures;  ///< what did not run, or gave a wrong result
 };
 
 /// A benchmark that can be asked for by name.
@@ -36,5 +42,9 @@ Report run_tpch_benchmark(const BenchmarkOptions& options);
 
 /// What single parts cost: compiling, starting a run, generating data, reproducible reductions.
 Report run_micro_benchmark(const BenchmarkOptions& options);
+
+/// Computations on arrays and tables, emitted as a library would emit them, beside C++ written by hand and
+/// Python's libraries (runs alternate), and what single passes contribute.
+Report run_workloads_benchmark(const BenchmarkOptions& options);
 
 }  // namespace weld::bench

@@ -21,7 +21,9 @@ struct Options {
   BenchmarkOptions benchmark;
 };
 
-void run(const Options& options) {
+// Whether all went well.
+bool run(const Options& options) {
+  bool is_well = true;
   std::vector<Measurement> measurements;
   for (const Benchmark& benchmark : benchmarks()) {
     const bool chosen =
@@ -30,10 +32,13 @@ void run(const Options& options) {
     const Report report = benchmark.run(options.benchmark);
     fmt::print("{}: {}\n\n{}\n", benchmark.name, benchmark.summary, report.text);
     std::fflush(stdout);
+    for (const std::string& failure : report.failures) fmt::print(stderr, "weld-bench: error: {}\n", failure);
+    is_well = is_well && report.failures.empty();
     measurements.insert(measurements.end(), report.measurements.begin(), report.measurements.end());
     // After each, so that an interrupted run keeps what it has.
     if (!options.json.empty()) write_json(options.json, measurements);
   }
+  return is_well;
 }
 
 }  // namespace
@@ -51,9 +56,20 @@ int main(int argc, char** argv) {
   app.add_option("--runs", options.benchmark.runs, "Runs to take the median of")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
+  app.add_option("--scale", options.benchmark.scale, "Multiplies the rows of workloads")
+      ->capture_default_str();
+  app.add_option("--only", options.benchmark.only, "Workloads to run, by name or its beginning")
+      ->delimiter(',');
+  app.add_option("--threads", options.benchmark.threads, "Numbers of threads for workloads")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--systems", options.benchmark.systems,
+                 "Systems to run workloads: weld, native, numpy, …, and ablation")
+      ->delimiter(',');
   try {
     app.parse(argc, argv);
-    run(options);
+    if (!run(options)) return kFailure;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;  // 0 after --help
   } catch (const std::exception& error) {

@@ -1,0 +1,26 @@
+#include "bench/workloads/workloads.h"
+
+#include <array>
+
+namespace weld::bench::workloads {
+
+std::span<const Workload> all_workloads() {
+  using enum Kind;
+  static constexpr std::array kWorkloads = {
+      Workload{"black_scholes", "Black-Scholes, 10 M options, call and put", kArray, "black_scholes",
+               prepare_black_scholes},
+      Workload{"haversine", "haversine, 20 M points", kArray, "haversine", prepare_haversine},
+      Workload{"expression", "fused expression, 50 M, to an array", kArray, "expression", prepare_expression},
+      Workload{"expression_sum", "fused expression, 50 M, summed", kArray, "expression_sum",
+               prepare_expression_sum},
+      Workload{"filtered_sum_1", "filtered sum of products, 60 M, 1 % pass", kArray, "filtered_sum",
+               prepare_filtered_sum_1},
+      Workload{"filtered_sum_50", "filtered sum of products, 60 M, 50 % pass", kArray, "filtered_sum",
+               prepare_filtered_sum_50},
+      Workload{"filtered_sum_99", "filtered sum of products, 60 M, 99 % pass", kArray, "filtered_sum",
+               prepare_filtered_sum_99},
+  };
+  return kWorkloads;
+}
+
+}  // namespace weld::bench::workloads

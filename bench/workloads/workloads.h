@@ -1,0 +1,17 @@
+#pragma once
+
+#include "bench/workloads/workload.h"
+
+namespace weld::bench::workloads {
+
+// The workloads, each in the file of its name. Their data come from a fixed seed.
+
+Prepared prepare_black_scholes(double scale);
+Prepared prepare_haversine(double scale);
+Prepared prepare_expression(double scale);
+Prepared prepare_expression_sum(double scale);
+Prepared prepare_filtered_sum_1(double scale);
+Prepared prepare_filtered_sum_50(double scale);
+Prepared prepare_filtered_sum_99(double scale);
+
+}  // namespace weld::bench::workloads
