@@ -18,6 +18,7 @@
 #include "passes/pass.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
+#include "passes/vectorise_loops.h"
 
 namespace weld::passes {
 namespace {
@@ -33,6 +34,8 @@ constexpr std::array kPasses{
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
+         ir::Stage::kInternal},
+    Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
          ir::Stage::kInternal},
 };
 
