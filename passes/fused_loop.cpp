@@ -53,7 +53,7 @@ class LoopBuilder {
     const ir::Expr function = arena_.make<ir::Lambda>(span_, parameters, body);
     ir::Expr loop = arena_.make<ir::For>(span_, iterators_, builder, function);
     loop = arena_.with_annotations(loop, annotations(cluster));
-    return last.has_result ? arena_.make<ir::Result>(span_, loop) : loop;
+    return node(outputs_.front()).loop->has_result ? arena_.make<ir::Result>(span_, loop) : loop;
   }
 
  private:

@@ -259,7 +259,7 @@ class ClusterFormer {
       for (int user : of_node_[index(use.user)]) {
         if (std::ranges::count(joined, user) == 0) {
           level = std::max(level, forming(user).level);
-        } else if (use.iterator < 0 || kind_ == FusionKind::kHorizontal) {
+        } else if (!may_fuse_along(n, use)) {
           return "the loop also uses the vector in another way than element by element";
         }
       }
@@ -293,8 +293,14 @@ class ClusterFormer {
 
   bool uses_whole_vector(int n, int cluster) const {
     return std::ranges::any_of(node(n).uses, [&](const BlockUse& use) {
-      return use.iterator >= 0 && std::ranges::count(of_node_[index(use.user)], cluster) > 0;
+      return may_fuse_along(n, use) && std::ranges::count(of_node_[index(use.user)], cluster) > 0;
     });
+  }
+
+  bool may_fuse_along(int n, const BlockUse& use) const {
+    const LoopRole role = node(n).role;
+    return kind_ == FusionKind::kVertical && use.iterator >= 0 &&
+           (role == LoopRole::kMap || role == LoopRole::kSites);
   }
 
   void join(int n, int cluster, const std::vector<int>& joined, bool has_output) {
@@ -306,7 +312,7 @@ class ClusterFormer {
       }
     }
     into.level = std::max(into.level, level + 1);
-    const bool is_producer = kind_ == FusionKind::kVertical && uses_whole_vector(n, cluster);
+    const bool is_producer = uses_whole_vector(n, cluster);
     ClusterMember member{.node = n, .has_output = has_output, .inside = {}};
     if (is_producer) {
       for (const BlockUse& use : node(n).uses) {
