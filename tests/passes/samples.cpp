@@ -1,5 +1,6 @@
 #include "tests/passes/samples.h"
 
+#include <iterator>
 #include <limits>
 
 namespace weld::tests {
@@ -25,6 +26,12 @@ ir::Value sample_scalar(ir::ScalarKind kind, std::mt19937_64& random) {
   });
 }
 
+ir::Value sample_vector(ir::Type element, std::int64_t length, std::mt19937_64& random) {
+  std::vector<ir::Value> elements;
+  for (std::int64_t i = 0; i < length; ++i) elements.push_back(sample_value(element, random));
+  return ir::Value::vector(element, elements);
+}
+
 }  // namespace
 
 ir::Value sample_value(ir::Type type, std::mt19937_64& random) {
@@ -36,10 +43,7 @@ ir::Value sample_value(ir::Type type, std::mt19937_64& random) {
     return ir::Value::simd(lanes);
   }
   if (const auto* vec = type.as<ir::VecType>()) {
-    std::vector<ir::Value> elements;
-    for (std::int64_t i = pick(0, 5, random); i > 0; --i)
-      elements.push_back(sample_value(vec->element, random));
-    return ir::Value::vector(vec->element, elements);
+    return sample_vector(vec->element, pick(0, 5, random), random);
   }
   if (const auto* dict = type.as<ir::DictType>()) {
     std::vector<std::pair<ir::Value, ir::Value>> entries;
@@ -57,10 +61,16 @@ ir::Value sample_value(ir::Type type, std::mt19937_64& random) {
 }
 
 std::vector<ir::Value> sample_arguments(ir::Expr program, std::mt19937_64& random) {
+  // Some so long that loops have groups of lanes, and some iterations left over.
+  static constexpr std::int64_t kLengths[] = {0, 1, 3, 64, 70, 130};
+  const bool equal_lengths = pick(0, 1, random) == 1;
+  const std::int64_t length = kLengths[pick(0, std::size(kLengths) - 1, random)];
   std::vector<ir::Value> arguments;
   if (const auto* lambda = program.as<ir::Lambda>()) {
     for (const ir::Parameter& parameter : lambda->parameters) {
-      arguments.push_back(sample_value(parameter.type, random));
+      const auto* vec = parameter.type.as<ir::VecType>();
+      arguments.push_back(vec && equal_lengths ? sample_vector(vec->element, length, random)
+                                               : sample_value(parameter.type, random));
     }
   }
   return arguments;
