@@ -18,6 +18,7 @@
 #include "passes/pass.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
+#include "passes/unroll_structs.h"
 #include "passes/vectorise_loops.h"
 
 namespace weld::passes {
@@ -31,6 +32,7 @@ constexpr std::array kPasses{
     Pass{"fold_constants", "computes what is known, takes branches that are decided", fold_constants, false},
     Pass{"simplify_algebra", "replaces arithmetic by less of it, where that is exact", simplify_algebra,
          false},
+    Pass{"unroll_structs", "replaces structs by their members", unroll_structs, false},
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
@@ -45,6 +47,7 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "inline_zips",
     "fold_constants",
     "simplify_algebra",
+    "unroll_structs",
     "inline_lets",
     "simplify_sorts",
 });
@@ -62,7 +65,6 @@ constexpr std::array kAliases{
     Alias{"inline_literals", "fold_constants"},
     Alias{"inline_cast", "fold_constants"},
     Alias{"simplify", "fold_constants"},
-    Alias{"unroll_structs", "fold_constants"},
     Alias{"algebraic", "simplify_algebra"},
     Alias{"cse", ""},
     Alias{"fix_iterate", ""},
