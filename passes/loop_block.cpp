@@ -183,7 +183,8 @@ class BlockReader {
     const auto* appender = filled_appender(loop);
     if (!appender || ir::may_fail_or_diverge(loop.node->builder)) return LoopRole::kSink;
     std::vector<Binding> lets;
-    if (merged_once(split_lets(loop.function->body, lets), loop.builder(), arena_)) return LoopRole::kMap;
+    const ir::Expr tail = split_lets(loop.function->body, lets);
+    if (!binds_builder(lets) && merged_once(tail, loop.builder(), arena_)) return LoopRole::kMap;
     const std::optional<int> sites = count_merge_sites(*loop.function);
     node.num_sites = sites.value_or(0);
     return node.num_sites > 0 ? LoopRole::kSites : LoopRole::kSink;

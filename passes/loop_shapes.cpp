@@ -75,7 +75,9 @@ ir::Expr merged_once(ir::Expr tail, ir::Symbol builder, ir::Arena& arena, int de
   if (!branch) return {};
   const auto merged_in = [&](ir::Expr side) {
     std::vector<Binding> lets;
-    const ir::Expr value = merged_once(split_lets(side, lets), builder, arena, depth + 1);
+    const ir::Expr tail_of_side = split_lets(side, lets);
+    if (binds_builder(lets)) return ir::Expr();
+    const ir::Expr value = merged_once(tail_of_side, builder, arena, depth + 1);
     return value ? join_lets(lets, value, arena) : value;
   };
   const ir::Expr on_true = merged_in(branch->on_true);
@@ -143,6 +145,11 @@ ir::Expr split_lets(ir::Expr expr, std::vector<Binding>& bindings) {
   for (const ir::Let* let; (let = expr.as<ir::Let>()); expr = let->body)
     bindings.push_back({let->symbol, let->value, expr.span()});
   return expr;
+}
+
+bool binds_builder(std::span<const Binding> bindings) {
+  return std::ranges::any_of(
+      bindings, [](const Binding& binding) { return ir::contains_builder(binding.value.type()); });
 }
 
 ir::Expr join_lets(std::span<const Binding> bindings, ir::Expr body, ir::Arena& arena) {

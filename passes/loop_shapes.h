@@ -42,6 +42,9 @@ struct Binding {
 /// Splits `let x = a; let y = b; c` into its bindings, which are added to `bindings`, and c.
 ir::Expr split_lets(ir::Expr expr, std::vector<Binding>& bindings);
 
+/// Whether one of the values is or holds a builder.
+bool binds_builder(std::span<const Binding> bindings);
+
 /// The opposite: the expression inside of the bindings.
 ir::Expr join_lets(std::span<const Binding> bindings, ir::Expr body, ir::Arena& arena);
 

@@ -9,6 +9,7 @@
 
 #include "ir/error.h"
 #include "ir/verify.h"
+#include "passes/drop_dead_fields.h"
 #include "passes/fold_constants.h"
 #include "passes/fuse_loops.h"
 #include "passes/fuse_siblings.h"
@@ -35,6 +36,7 @@ constexpr std::array kPasses{
     Pass{"unroll_structs", "replaces structs by their members", unroll_structs, false},
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
+    Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
@@ -48,6 +50,11 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "fold_constants",
     "simplify_algebra",
     "unroll_structs",
+    "inline_lets",
+    "fuse_loops",
+    "fuse_siblings",
+    "inline_lets",
+    "drop_dead_fields",
     "inline_lets",
     "simplify_sorts",
 });
@@ -69,7 +76,8 @@ constexpr std::array kAliases{
     Alias{"cse", ""},
     Alias{"fix_iterate", ""},
     Alias{"infer_size", ""},
-    Alias{"loop_fusion", ""},
+    Alias{"loop_fusion", "fuse_loops"},
+    Alias{"fuse_producers", "fuse_loops"},
     Alias{"measurement", ""},
     Alias{"predicate", ""},
     Alias{"short_circuit_booleans", ""},

@@ -1,0 +1,126 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+#include <string>
+
+#include "ir/fields.h"
+#include "ir/interpret.h"
+#include "ir/printer.h"
+#include "ir/verify.h"
+#include "parser/parser.h"
+#include "passes/pass.h"
+
+namespace weld::passes {
+namespace {
+
+// What a lazy library emits: one fragment an operation, over all vectors so far.
+class FragmentChain {
+ public:
+  explicit FragmentChain(std::uint64_t seed) : random_(seed) {}
+
+  /// `|v0, v1| let t0 = …; …; <the result>`. Operations take vectors among the last `reach`, so that some are
+  /// used several times and some never.
+  std::string program(int num_fragments, int reach) {
+    std::string text = "|v0: vec[i64], v1: vec[i64]| let t0 = result(for(zip(v0, v1), appender[i64], ";
+    text += "|b, i, e| merge(b, e.$0 - e.$1)));\n";
+    for (int k = 1; k < num_fragments; ++k) text += fragment(k, reach);
+    return text + "result(for(zip(t" + std::to_string(num_fragments - 1) +
+           ", v0), merger[i64,+], |m, i, e| merge(m, e.$0 ^ e.$1)))";
+  }
+
+ private:
+  std::string fragment(int k, int reach) {
+    const auto vector = [&] {
+      const int back = 1 + static_cast<int>(random_() % static_cast<unsigned>(std::min(k, reach)));
+      return random_() % 8 == 0 ? "v" + std::to_string(random_() % 2) : "t" + std::to_string(k - back);
+    };
+    const char* const operators[] = {"+", "-", "*", "^", "&"};
+    const std::string name = "let t" + std::to_string(k) + " = result(for(";
+    const std::string last = "t" + std::to_string(k - 1);
+    if (random_() % 3 == 0) return name + last + ", appender[i64], |b, i, e| merge(b, e * 3L + i)));\n";
+    return name + "zip(" + last + ", " + vector() + "), appender[i64], |b, i, e| merge(b, e.$0 " +
+           operators[random_() % 5] + " e.$1)));\n";
+  }
+
+  std::mt19937_64 random_;
+};
+
+ir::Expr run(std::string_view pass, ir::Expr program, ir::Arena& arena) {
+  PassContext context{.arena = arena, .options = {}, .target = {}, .deadline = {}, .remarks = {}};
+  arena.allow_more_nodes(ir::Arena::kMaxNodes);
+  return find_pass(pass)->run(program, context);
+}
+
+int count_loops(ir::Expr program) {
+  int loops = 0;
+  ir::for_each_node(program, [&](ir::Expr expr) { loops += expr.is<ir::For>() ? 1 : 0; });
+  return loops;
+}
+
+std::vector<ir::Value> sample_vectors() {
+  std::vector<ir::Value> arguments;
+  for (std::int64_t factor : {3, 7}) {
+    std::vector<ir::Value> elements;
+    for (std::int64_t i = 0; i < 5; ++i) elements.push_back(ir::Value::of((i * factor) % 5));
+    arguments.push_back(ir::Value::vector(ir::Type::scalar(ir::ScalarKind::kI64), elements));
+  }
+  return arguments;
+}
+
+void expect_same_value(ir::Expr before, ir::Expr after) {
+  const std::vector<ir::Value> arguments = sample_vectors();
+  const auto expected = ir::interpret(before, arguments);
+  const auto found = ir::interpret(after, arguments);
+  ASSERT_TRUE(expected && found);
+  EXPECT_EQ(ir::to_text(*found), ir::to_text(*expected));
+}
+
+TEST(Fusion, MakesOneLoopOfAChain) {
+  for (const int num_fragments : {1, 2, 40, 200}) {
+    ir::Arena arena;
+    const ir::Expr program = parser::parse(FragmentChain(1).program(num_fragments, 5), arena);
+    const ir::Expr fused = run("fuse_loops", program, arena);
+    EXPECT_EQ(count_loops(fused), 1) << ir::print(fused);
+    expect_same_value(program, fused);
+  }
+}
+
+TEST(Fusion, FusesWhatWasInlinedBefore) {
+  ir::Arena arena;
+  const ir::Expr program = parser::parse(FragmentChain(2).program(100, 3), arena);
+  const ir::Expr fused = run("fuse_loops", run("inline_lets", program, arena), arena);
+  EXPECT_EQ(count_loops(fused), 1) << ir::print(fused);
+  expect_same_value(program, fused);
+}
+
+TEST(Fusion, BoundsTheLoopsOfLongChains) {
+  ir::Arena arena;
+  const ir::Expr program = parser::parse(FragmentChain(3).program(10'000, 20), arena);
+  const auto start = std::chrono::steady_clock::now();
+  const ir::Expr fused = run("fuse_loops", program, arena);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(seconds.count(), 2.0);
+  ir::verify(fused, ir::Stage::kCore);
+  EXPECT_LT(count_loops(fused), 60);
+  ir::for_each_node(fused, [](ir::Expr expr) {
+    if (const auto* loop = expr.as<ir::For>()) EXPECT_LT(loop->function.record().num_nodes, 3000u);
+  });
+  expect_same_value(program, fused);
+}
+
+TEST(Fusion, KeepsTheValuesOfRandomChains) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    ir::Arena arena;
+    const ir::Expr program = parser::parse(FragmentChain(seed).program(30, 30), arena);
+    ir::Expr fused = program;
+    for (const char* pass : {"fuse_loops", "fuse_siblings", "inline_lets", "drop_dead_fields", "fuse_loops"})
+      fused = run(pass, fused, arena);
+    ir::verify(fused, ir::Stage::kCore);
+    expect_same_value(program, fused);
+  }
+}
+
+}  // namespace
+}  // namespace weld::passes
