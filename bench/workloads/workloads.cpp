@@ -19,6 +19,12 @@ std::span<const Workload> all_workloads() {
                prepare_filtered_sum_50},
       Workload{"filtered_sum_99", "filtered sum of products, 60 M, 99 % pass", kArray, "filtered_sum",
                prepare_filtered_sum_99},
+      Workload{"nbody", "n-body forces, 4,000 bodies, one step", kArray, "nbody", prepare_nbody},
+      Workload{"logistic", "whitening 100k x 784 and one logistic gradient", kArray, "logistic",
+               prepare_logistic},
+      Workload{"pagerank", "PageRank, 1 M nodes, 16 M edges, 10 iterations", kArray, "pagerank",
+               prepare_pagerank},
+      Workload{"chain", "200 element-wise operations on 50 M elements", kArray, "chain", prepare_chain},
   };
   return kWorkloads;
 }

@@ -13,5 +13,9 @@ Prepared prepare_expression_sum(double scale);
 Prepared prepare_filtered_sum_1(double scale);
 Prepared prepare_filtered_sum_50(double scale);
 Prepared prepare_filtered_sum_99(double scale);
+Prepared prepare_nbody(double scale);
+Prepared prepare_logistic(double scale);
+Prepared prepare_chain(double scale);
+Prepared prepare_pagerank(double scale);
 
 }  // namespace weld::bench::workloads

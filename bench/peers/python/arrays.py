@@ -200,6 +200,190 @@ def filtered_sum_numba(data):
     return lambda: kernel(data["x"], data["y"], data["limit"])
 
 
+# n-body forces
+
+
+def nbody_numpy(data):
+    def run(x=data["x"], y=data["y"], z=data["z"], mass=data["mass"], softening=data["softening"]):
+        dx = x[:, None] - x
+        dy = y[:, None] - y
+        dz = z[:, None] - z
+        squared = dx * dx + dy * dy + dz * dz + softening
+        weight = mass / (squared * np.sqrt(squared))
+        return tuple(-mass * (d * weight).sum(axis=1) for d in (dx, dy, dz))
+
+    return run
+
+
+def nbody_numexpr(data):
+    import numexpr
+
+    names = {k: v for k, v in data.items()}
+    for name in "xyz":
+        names[name + "i"] = data[name][:, None]
+    squared = "((xi - x)**2 + (yi - y)**2 + (zi - z)**2 + softening)"
+
+    def run():
+        weight = numexpr.evaluate(f"mass / ({squared} * sqrt({squared}))", names)
+        sums = [numexpr.evaluate(f"sum(({d}i - {d}) * w, axis=1)", {**names, "w": weight}) for d in "xyz"]
+        return tuple(-data["mass"] * total for total in sums)
+
+    return run
+
+
+def nbody_numba(data):
+    numba, options = numba_options()
+
+    @numba.njit(**options)
+    def kernel(x, y, z, mass, softening, fx, fy, fz):
+        for i in numba.prange(len(x)):
+            sx = sy = sz = 0.0
+            for j in range(len(x)):
+                dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+                squared = dx * dx + dy * dy + dz * dz + softening
+                weight = mass[j] / (squared * math.sqrt(squared))
+                sx += dx * weight
+                sy += dy * weight
+                sz += dz * weight
+            fx[i], fy[i], fz[i] = sx * mass[i], sy * mass[i], sz * mass[i]
+
+    forces = tuple(np.empty_like(data["x"]) for _ in "xyz")
+
+    def run():
+        kernel(data["x"], data["y"], data["z"], data["mass"], data["softening"], *forces)
+        return forces
+
+    return run
+
+
+# Whitening and a logistic gradient
+
+
+def logistic_numpy(data):
+    matrix = data["matrix"].reshape(-1, int(data["columns"]))
+
+    def run(labels=data["labels"], weights=data["weights"]):
+        rows = len(matrix)
+        centred = matrix - matrix.sum(axis=0) / rows
+        deviation = np.sqrt((centred * centred).sum(axis=0) / rows)
+        whitened = centred * (1 / deviation)
+        chance = 1 / (1 + np.exp(-(whitened @ weights)))
+        return (chance - labels) @ whitened / rows
+
+    return run
+
+
+def logistic_numba(data):
+    numba, options = numba_options()
+    matrix = data["matrix"].reshape(-1, int(data["columns"]))
+
+    @numba.njit(**options)
+    def kernel(matrix, labels, weights, parts):
+        rows, columns = matrix.shape
+        sums = np.zeros((parts, columns))
+        squares = np.zeros((parts, columns))
+        origin = matrix[0]
+        for part in numba.prange(parts):
+            for i in range(part * rows // parts, (part + 1) * rows // parts):
+                for j in range(columns):
+                    value = matrix[i, j] - origin[j]
+                    sums[part, j] += value
+                    squares[part, j] += value * value
+        mean = sums.sum(axis=0) / rows
+        scale = 1 / np.sqrt(squares.sum(axis=0) / rows - mean * mean)
+        mean = mean + origin
+        scaled = weights * scale
+        gradients = np.zeros((parts, columns))
+        for part in numba.prange(parts):
+            for i in range(part * rows // parts, (part + 1) * rows // parts):
+                z = 0.0
+                for j in range(columns):
+                    z += (matrix[i, j] - mean[j]) * scaled[j]
+                slope = 1 / (1 + math.exp(-z)) - labels[i]
+                for j in range(columns):
+                    gradients[part, j] += slope * (matrix[i, j] - mean[j])
+        return gradients.sum(axis=0) * scale / rows
+
+    return lambda: kernel(matrix, data["labels"], data["weights"], numba.get_num_threads())
+
+
+# PageRank
+
+
+def pagerank_scipy(data):
+    from scipy.sparse import csr_matrix
+
+    nodes = len(data["initial"])
+    columns = data["sources"]
+    matrix = csr_matrix((np.ones(len(columns)), columns, data["first"].astype("i4")), shape=(nodes, nodes))
+
+    def run():
+        rank = data["initial"]
+        for _ in range(int(data["iterations"])):
+            rank = matrix @ (rank / data["out_degree"]) * data["damping"] + (1 - data["damping"]) / nodes
+        return rank
+
+    return run
+
+
+def pagerank_numba(data):
+    numba, options = numba_options()
+
+    @numba.njit(**options)
+    def kernel(first, sources, degree, initial, damping, iterations, rank, shares):
+        nodes = len(initial)
+        rank[:] = initial
+        for _ in range(iterations):
+            for i in numba.prange(nodes):
+                shares[i] = rank[i] / degree[i]
+            for i in numba.prange(nodes):
+                total = 0.0
+                for k in range(first[i], first[i + 1]):
+                    total += shares[sources[k]]
+                rank[i] = total * damping + (1 - damping) / nodes
+
+    rank, shares = np.empty_like(data["initial"]), np.empty_like(data["initial"])
+
+    def run():
+        kernel(
+            data["first"], data["sources"], data["out_degree"], data["initial"], data["damping"],
+            int(data["iterations"]), rank, shares,
+        )  # fmt: skip
+        return rank
+
+    return run
+
+
+# 200 element-wise operations
+
+
+def chain_numpy(data):
+    def run(x=data["x"]):
+        value = x
+        out = np.empty_like(x)
+        for factor, offset in zip(data["factors"], data["offsets"]):
+            np.multiply(value, factor, out=out)
+            np.abs(out, out=out)
+            np.add(out, x, out=out)
+            np.subtract(out, offset, out=out)
+            value = out
+        return out
+
+    return run
+
+
+def chain_numba(data):
+    numba, options = numba_options()
+    lines = ["def kernel(x, out):", " for i in prange(len(x)):", "  v = x[i]"]
+    for factor, offset in zip(data["factors"], data["offsets"]):
+        lines.append(f"  v = abs(v * {float(factor)!r}) + x[i] - {float(offset)!r}")
+    names = {"prange": numba.prange}
+    exec("\n".join(lines + [" return out"]), names)
+    kernel = numba.njit(**options)(names["kernel"])
+    out = np.empty_like(data["x"])
+    return lambda: kernel(data["x"], out)
+
+
 WORKLOADS = {
     "black_scholes": {"numpy": black_scholes_numpy, "numba": black_scholes_numba},
     "haversine": {"numpy": haversine_numpy, "numexpr": haversine_numexpr, "numba": haversine_numba},
@@ -210,4 +394,8 @@ WORKLOADS = {
         "numba": expression_sum_numba,
     },
     "filtered_sum": {"numpy": filtered_sum_numpy, "numexpr": filtered_sum_numexpr, "numba": filtered_sum_numba},
+    "nbody": {"numpy": nbody_numpy, "numexpr": nbody_numexpr, "numba": nbody_numba},
+    "logistic": {"numpy": logistic_numpy, "numba": logistic_numba},
+    "pagerank": {"scipy": pagerank_scipy, "numba": pagerank_numba},
+    "chain": {"numpy": chain_numpy, "numba": chain_numba},
 }
