@@ -19,6 +19,7 @@
 #include "passes/pass.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
+#include "passes/split_vectors.h"
 #include "passes/unroll_structs.h"
 #include "passes/vectorise_loops.h"
 
@@ -37,6 +38,8 @@ constexpr std::array kPasses{
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
+    Pass{"split_vectors", "stores vectors of structs by columns, where nobody else sees them", split_vectors,
+         false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
@@ -56,6 +59,7 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "inline_lets",
     "drop_dead_fields",
     "inline_lets",
+    "split_vectors",
     "simplify_sorts",
 });
 
