@@ -16,6 +16,8 @@
 #include "passes/inline_applies.h"
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
+#include "passes/order_conjuncts.h"
+#include "passes/predicate_merges.h"
 #include "passes/pass.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
@@ -42,6 +44,10 @@ constexpr std::array kPasses{
          false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
+    Pass{"order_conjuncts", "evaluates the parts of conditions in the order that costs least", order_conjuncts,
+         false},
+    Pass{"predicate_merges", "merges selected values instead of branching around merges", predicate_merges,
+         false},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
          ir::Stage::kInternal},
 };
@@ -61,6 +67,8 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "inline_lets",
     "split_vectors",
     "simplify_sorts",
+    "order_conjuncts",
+    "predicate_merges",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
@@ -83,10 +91,10 @@ constexpr std::array kAliases{
     Alias{"loop_fusion", "fuse_loops"},
     Alias{"fuse_producers", "fuse_loops"},
     Alias{"measurement", ""},
-    Alias{"predicate", ""},
-    Alias{"short_circuit_booleans", ""},
+    Alias{"predicate", "predicate_merges"},
+    Alias{"short_circuit_booleans", "order_conjuncts"},
     Alias{"unroll_static_loop", ""},
-    Alias{"vectorize", ""},
+    Alias{"vectorize", "vectorise_loops"},
 };
 
 std::string with_underscores(std::string_view name) {
