@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ir/source_message.h"
+
 namespace weld {
 
 std::string_view error_name(ErrorCode code) {
@@ -115,9 +117,13 @@ Location locate(Span span) {
 }
 
 std::string Diagnostic::render() const {
-  if (!location.known()) return fmt::format("error[{}]: {}", error_name(code), message);
-  std::string text = fmt::format("{}:{}:{}: error[{}]: {}", location.file, location.line, location.column,
-                                 error_name(code), message);
+  return render_message(location, fmt::format("error[{}]", error_name(code)), message);
+}
+
+std::string render_message(const Location& location, std::string_view label, std::string_view message) {
+  if (!location.known()) return fmt::format("{}: {}", label, message);
+  const std::string text =
+      fmt::format("{}:{}:{}: {}: {}", location.file, location.line, location.column, label, message);
   if (location.line_text.empty()) return text;
 
   // A long line is shown around its caret; tabs are kept so that the caret stands under its byte.

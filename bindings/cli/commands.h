@@ -42,6 +42,7 @@ struct ExplainCommand {
   RunCommand run;           ///< source and flags; arguments for `analyze`
   std::string after;        ///< a pass; empty: the end of the pipeline
   bool each = false;        ///< the program after every pass
+  bool why = false;         ///< also what passes did not do, and why, at its place in the source
   std::string emit = "ir";  ///< ir, llvm, asm or dot
   bool analyze = false;     ///< run, and print where the time went
 };

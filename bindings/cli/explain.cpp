@@ -1,37 +1,72 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <unordered_set>
+
 #include "bindings/cli/commands.h"
 #include "bindings/cli/dot.h"
 #include "bindings/cli/execution.h"
 #include "ir/printer.h"
+#include "ir/source_message.h"
 #include "passes/pass.h"
 
 namespace weld::cli {
 namespace {
 
-ir::Expr optimise(const LoadedProgram& loaded, const passes::PipelineOptions& options) {
-  passes::PassContext context{.arena = *loaded.arena, .options = options, .deadline = {}, .remarks = {}};
-  return passes::run_pipeline(loaded.program, context);
-}
+// Runs the passes, which may print on their way, and prints the remarks that are left.
+class Optimiser {
+ public:
+  Optimiser(const LoadedProgram& loaded, const codegen::CompileOptions& options, bool why)
+      : program_(loaded.program),
+        why_(why),
+        context_{.arena = *loaded.arena, .options = options.pipeline, .deadline = {}, .remarks = {}} {
+    const int bits = options.simd_width_bits;
+    if (bits != 0) context_.target.vector_bytes = std::min(context_.target.vector_bytes, bits / 8);
+  }
 
-void print_each(const LoadedProgram& loaded, passes::PipelineOptions options) {
+  ir::Expr run(std::function<void(const passes::PassReport&)> after_pass = {}) {
+    context_.options.after_pass = std::move(after_pass);
+    const ir::Expr optimised = passes::run_pipeline(program_, context_);
+    print_remarks();
+    return optimised;
+  }
+
+  // What passes did not do and why, since the last call. A loop that several passes look at, or one pass
+  // again and again, is told once for each reason.
+  void print_remarks() {
+    for (; why_ && num_printed_ < context_.remarks.size(); ++num_printed_) {
+      const passes::Remark& remark = context_.remarks[num_printed_];
+      const std::string message = ir::render_message(ir::locate(remark.span), "remark",
+                                                     fmt::format("{} [{}]", remark.message, remark.pass));
+      if (told_.insert(message).second) fmt::print("{}\n", message);
+    }
+  }
+
+ private:
+  ir::Expr program_;
+  bool why_;
+  passes::PassContext context_;
+  std::size_t num_printed_ = 0;
+  std::unordered_set<std::string> told_;
+};
+
+void print_each(const LoadedProgram& loaded, Optimiser& optimiser) {
   fmt::print("# parsed\n{}\n", ir::print(loaded.program));
-  options.after_pass = [](const passes::PassReport& report) {
+  optimiser.run([&](const passes::PassReport& report) {
     const bool changed = report.before.get() != report.after.get();
     fmt::print("\n# {} ({:.1f} us){}\n", report.pass.name, report.microseconds, changed ? "" : ": unchanged");
+    optimiser.print_remarks();
     if (changed) fmt::print("{}\n", ir::print(report.after));
-  };
-  optimise(loaded, options);
+  });
 }
 
-void print_after(const LoadedProgram& loaded, passes::PipelineOptions options, const std::string& name) {
+void print_after(Optimiser& optimiser, const std::string& name) {
   const passes::Pass* wanted = passes::find_pass(name);
   if (!wanted) throw UsageError(fmt::format("there is no pass {}; see weld passes", name));
   ir::Expr first;
-  options.after_pass = [&](const passes::PassReport& report) {
+  optimiser.run([&](const passes::PassReport& report) {
     if (!first && &report.pass == wanted) first = report.after;
-  };
-  optimise(loaded, options);
+  });
   if (!first) throw UsageError(fmt::format("pass {} does not run", name));
   fmt::print("{}\n", ir::print(first));
 }
@@ -75,17 +110,18 @@ Status explain(const ExplainCommand& command) {
   return reporting([&] {
     const bindings::Settings settings = read_settings(command.run.flags);
     const LoadedProgram loaded = load_program(command.run.source);
-    const passes::PipelineOptions& pipeline = settings.compile.pipeline;
+    Optimiser optimiser(loaded, settings.compile, command.why);
     if (command.analyze) return analyze(command, loaded, settings);
     if (command.each) {
-      print_each(loaded, pipeline);
+      print_each(loaded, optimiser);
     } else if (!command.after.empty()) {
-      print_after(loaded, pipeline, command.after);
+      print_after(optimiser, command.after);
     } else if (command.emit == "ir") {
-      fmt::print("{}\n", ir::print(optimise(loaded, pipeline)));
+      fmt::print("{}\n", ir::print(optimiser.run()));
     } else if (command.emit == "dot") {
-      fmt::print("{}", to_dot(optimise(loaded, pipeline)));
+      fmt::print("{}", to_dot(optimiser.run()));
     } else {
+      if (command.why) optimiser.run();
       print_code(loaded, settings.compile, command.emit == "llvm" ? "llvmopt" : "assembly");
     }
     return kOk;

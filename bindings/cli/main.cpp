@@ -58,9 +58,12 @@ int main(int argc, char** argv) {
                    ->check(CLI::IsMember({"ir", "llvm", "asm", "dot"}));
   auto* analyze =
       explain_app->add_flag("--analyze", explain_command.analyze, "run it, and print where time went");
+  auto* why =
+      explain_app->add_flag("--why", explain_command.why, "also why loops were not fused, vectorised, …");
   after->excludes(each)->excludes(emit)->excludes(analyze);
   each->excludes(emit)->excludes(analyze);
   emit->excludes(analyze);
+  why->excludes(analyze);
 
   ReplCommand repl_command;
   auto* repl_app = app.add_subcommand("repl", "read and evaluate expressions; :help lists what else");

@@ -16,6 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::MatchesRegex;
+using testing::Not;
 using testing::StartsWith;
 
 struct Outcome {
@@ -245,6 +246,26 @@ TEST_F(Tool, Explains) {
   const Outcome analyzed = weld({"explain", "-e", program, "--analyze", "--arg", "1"});
   EXPECT_EQ(analyzed.status, 0) << analyzed.errors;
   EXPECT_THAT(analyzed.output, HasSubstr("# ran in "));
+}
+
+TEST_F(Tool, ExplainsWhyNot) {
+  const std::string program =
+      "|v: vec[f64]|\n  result(@(vectorize:false)for(v, merger[f64,+], |b, i, x| merge(b, x)))";
+  const std::string remark =
+      "<program>:2:10: remark: not vectorised: the loop says vectorize:false [vectorise_loops]\n"
+      "  result(@(vectorize:false)for(v, merger[f64,+], |b, i, x| merge(b, x)))\n"
+      "         ^~~~~";
+  const std::vector<std::string> passes{"--set", "weld.optimization.passes=vectorise-loops,vectorise-loops"};
+  const auto explain = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"explain", "-e", program});
+    arguments.insert(arguments.end(), passes.begin(), passes.end());
+    return weld(arguments).output;
+  };
+  const std::string why = explain({"--why"});
+  EXPECT_THAT(why, StartsWith(remark));
+  EXPECT_EQ(why.find("remark", remark.size()), std::string::npos) << "told once";
+  EXPECT_THAT(explain({"--why", "--each"}), HasSubstr(": unchanged\n" + remark));
+  EXPECT_THAT(explain({}), Not(HasSubstr("remark")));
 }
 
 TEST_F(Tool, ReadsEvaluatesPrints) {
