@@ -413,6 +413,7 @@ class LanesBuilder {
   // ---- Expressions whose type has lanes. Where the mask is false the lanes are anything.
 
   LaneValue lanes_of(ir::Expr expr, ir::Expr mask) {
+    if (!varies(expr)) return uniform_value(expr, mask);
     for (const ir::Let* let; (let = expr.as<ir::Let>()); expr = let->body) {
       if (!bind_let(*let, mask)) return island(expr, mask);
     }
@@ -1016,7 +1017,11 @@ class LanesBuilder {
   BuilderTree build_branch(const ir::If& branch, ir::Expr expr, ir::Expr mask) {
     const auto tree = tree_of(expr);
     if (!tree) return builder_island(expr, mask);
-    if (!varies(branch.condition)) return build_uniform_branch(branch, expr, mask, *tree);
+    if (!varies(branch.condition)) {
+      // What may fail where the mask is true only is known lane by lane all the same.
+      const LaneValue tested = named(lanes_of(branch.condition, mask), "c");
+      if (tested.uniform) return build_uniform_branch(branch, tested.uniform, expr, mask, *tree);
+    }
     if (any_ordered(merges_in(branch.on_true), merges_in(branch.on_false))) {
       PendingMerges pending(states_.size());
       if (!collect_merges(expr, mask, pending)) return builder_island(expr, mask);
@@ -1051,10 +1056,9 @@ class LanesBuilder {
     set_states(leaves, arena_.make<ir::If>(expr.span(), any, after, before));
   }
 
-  BuilderTree build_uniform_branch(const ir::If& branch, ir::Expr expr, ir::Expr mask,
+  BuilderTree build_uniform_branch(const ir::If& branch, ir::Expr condition, ir::Expr expr, ir::Expr mask,
                                    const BuilderTree& tree) {
     const std::vector<std::size_t> leaves = merged_leaves(expr);
-    const ir::Expr condition = named(lanes_of(branch.condition, mask), "c").uniform;
     if (leaves.empty()) return tree;
     name_states(leaves);
     const std::vector<ir::Expr> before = states_;
