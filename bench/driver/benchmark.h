@@ -17,6 +17,7 @@ struct BenchmarkOptions {
   std::vector<std::string> only;      ///< names, or how they begin; empty: all
   std::vector<int> threads = {1, 2};  ///< numbers of them
   std::vector<std::string> systems;   ///< `weld`, `native`, `ablation` and peers; empty: all
+  std::string programs;               ///< a folder for their texts, which are then written and not run
 };
 
 /// What a benchmark found: every figure, and tables for people that set them side by side.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "bench/driver/benchmark.h"
 #include "bench/peers/python_peer.h"
 #include "bench/workloads/workload.h"
+#include "ir/printer.h"
 #include "passes/pipeline.h"
 #include "runtime/memory.h"
 
@@ -67,6 +70,7 @@ class Runner {
   }
 
   Report finish() {
+    if (!options_.programs.empty()) return std::move(report_);
     report_.text = fmt::format("ms, medians; scale {}\n", options_.scale);
     for (const int threads : options_.threads) report_.text += '\n' + render_times(threads);
     if (ablation_.size() > 1) {
@@ -103,6 +107,7 @@ class Runner {
 
   void measure(const Workload& workload) {
     const Prepared prepared = workload.prepare(options_.scale);
+    if (!options_.programs.empty()) return write_program(workload, prepared);
     // By hand whatever is asked for: it is what the others are compared with.
     prepared.run_native(1);
     const workloads::Outcome reference = prepared.read_native();
@@ -121,6 +126,15 @@ class Runner {
       rows_.push_back(std::move(row));
     }
     if (is_wanted(kAblation)) measure_ablation(workload, prepared, reference);
+  }
+
+  void write_program(const Workload& workload, const Prepared& prepared) const {
+    const std::filesystem::path file =
+        std::filesystem::path(options_.programs) / fmt::format("{}.weld", workload.name);
+    std::ofstream stream(file);
+    stream << ir::print(ir::assemble(prepared.program).lambda) << '\n';
+    stream.close();
+    if (!stream) throw std::runtime_error(fmt::format("cannot write {}", file.string()));
   }
 
   void check(const Workload& workload, const Prepared& prepared, const WeldRun& weld, int threads,

@@ -37,7 +37,7 @@ std::optional<std::string> find_mismatch(const Outcome& outcome, const Outcome& 
 /// An input as other processes read it: plain elements of one type.
 struct PlainInput {
   std::string name;
-  std::string_view element;  ///< NumPy's name: `f8`, `i8`, `i4`, `u1`
+  std::string_view element;  ///< NumPy's name: `f8`, `i8`, `i4`, `i1`, `u1`
   const void* data = nullptr;
   std::int64_t num_bytes = 0;
 };
@@ -47,6 +47,7 @@ PlainInput plain_input(std::string name, const Column<T>& column) {
   constexpr std::string_view kElement = std::same_as<T, double>         ? "f8"
                                         : std::same_as<T, std::int64_t> ? "i8"
                                         : std::same_as<T, std::int32_t> ? "i4"
+                                        : std::same_as<T, std::int8_t>  ? "i1"
                                                                         : "u1";
   return {std::move(name), kElement, column.data(), column.num_bytes()};
 }

@@ -25,6 +25,18 @@ std::span<const Workload> all_workloads() {
       Workload{"pagerank", "PageRank, 1 M nodes, 16 M edges, 10 iterations", kArray, "pagerank",
                prepare_pagerank},
       Workload{"chain", "200 element-wise operations on 50 M elements", kArray, "chain", prepare_chain},
+      Workload{"births_group", "births: group 10 M rows by name", kTable, "births_group",
+               prepare_births_group},
+      Workload{"births_pivot_names", "births: names that start with \"Lesl\", pivot year x sex", kTable,
+               "births_pivot_names", prepare_births_pivot_names},
+      Workload{"births_pivot", "births: pivot all", kTable, "births_pivot", prepare_births_pivot},
+      Workload{"ratings_1", "ratings: join of 3 tables and group mean, 1 M", kTable, "ratings",
+               prepare_ratings_1},
+      Workload{"ratings_20", "ratings: join of 3 tables and group mean, 20 M", kTable, "ratings",
+               prepare_ratings_20},
+      Workload{"zip_codes", "clean 10 M zip codes, then unique", kTable, "zip_codes", prepare_zip_codes},
+      Workload{"crime_index", "crime index of 20 M cities, grouped by state", kTable, "crime_index",
+               prepare_crime_index},
   };
   return kWorkloads;
 }

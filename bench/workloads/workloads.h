@@ -18,4 +18,12 @@ Prepared prepare_logistic(double scale);
 Prepared prepare_chain(double scale);
 Prepared prepare_pagerank(double scale);
 
+Prepared prepare_births_group(double scale);
+Prepared prepare_births_pivot_names(double scale);
+Prepared prepare_births_pivot(double scale);
+Prepared prepare_ratings_1(double scale);
+Prepared prepare_ratings_20(double scale);
+Prepared prepare_zip_codes(double scale);
+Prepared prepare_crime_index(double scale);
+
 }  // namespace weld::bench::workloads

@@ -377,6 +377,7 @@ def chain_numba(data):
     lines = ["def kernel(x, out):", " for i in prange(len(x)):", "  v = x[i]"]
     for factor, offset in zip(data["factors"], data["offsets"]):
         lines.append(f"  v = abs(v * {float(factor)!r}) + x[i] - {float(offset)!r}")
+    lines.append("  out[i] = v")
     names = {"prange": numba.prange}
     exec("\n".join(lines + [" return out"]), names)
     kernel = numba.njit(**options)(names["kernel"])
