@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "ir/equality.h"
+#include "ir/error.h"
 #include "ir/interpret.h"
 #include "ir/printer.h"
 #include "ir/verify.h"
@@ -36,16 +37,43 @@ std::string outcome(const std::expected<ir::Value, ir::RunError>& result) {
   return result ? ir::to_text(*result) : std::string(error_name(result.error().code));
 }
 
+// Ends samples for which an iterate goes on and on.
+class BoundedHost : public ir::Host {
+ public:
+  ErrorCode poll() noexcept override {
+    return ++polls_ > kMaxPolls ? ErrorCode::kDeadlineExceeded : ErrorCode::kSuccess;
+  }
+
+ private:
+  static constexpr int kMaxPolls = 20;  // one in a thousand iterations
+  int polls_ = 0;
+};
+
+std::expected<ir::Value, ir::RunError> run(ir::Expr program, std::span<const ir::Value> arguments) {
+  BoundedHost host;
+  return ir::interpret(program, arguments, host);
+}
+
 // Where `any_error`, which of several errors is reported may change.
 void expect_same_meaning(ir::Expr before, ir::Expr after, bool any_error) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 20; ++i) {
     const std::vector<ir::Value> arguments = sample_arguments(before, random);
-    const auto expected = ir::interpret(before, arguments);
-    const auto found = ir::interpret(after, arguments);
+    const auto expected = run(before, arguments);
+    const auto found = run(after, arguments);
     EXPECT_EQ(found.has_value(), expected.has_value()) << outcome(found);
     if (!any_error) EXPECT_EQ(outcome(found), outcome(expected));
     if (found && expected) EXPECT_TRUE(ir::same_bits(*found, *expected)) << outcome(found);
+  }
+}
+
+// Passes leave internal forms alone, wherever they run.
+bool is_core(ir::Expr program) {
+  try {
+    ir::verify(program, ir::Stage::kCore);
+    return true;
+  } catch (const ir::UserError&) {
+    return false;
   }
 }
 
@@ -56,7 +84,7 @@ TEST_P(GoldenPass, RewritesAsRecorded) {
   ir::Arena arena;
   const ir::Expr before = parse(golden.input, arena);
   const ir::Expr after = run_pass(golden, before, arena);
-  ir::verify(after, passes::find_pass(golden.pass)->stage);
+  ir::verify(after, is_core(before) ? passes::find_pass(golden.pass)->stage : ir::Stage::kInternal);
 
   const ir::Expr expected = parse(golden.expected, arena);
   EXPECT_TRUE(ir::alpha_equal(after, expected)) << ir::print(after);
