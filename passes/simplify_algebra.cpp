@@ -210,15 +210,22 @@ class Match {
       }
       case Form::kIf: {
         const auto* branch = expr.as<ir::If>();
-        return branch && all_match({branch->condition, branch->on_true, branch->on_false});
+        return branch && may_be_logic(expr, branch->condition) &&
+               all_match({branch->condition, branch->on_true, branch->on_false});
       }
       case Form::kSelect: {
         const auto* select = expr.as<ir::Select>();
-        return select && all_match({select->condition, select->on_true, select->on_false});
+        return select && may_be_logic(expr, select->condition) &&
+               all_match({select->condition, select->on_true, select->on_false});
       }
       default:
         return matches_number(term, expr);
     }
+  }
+
+  // Operators of bools take no bool together with lanes.
+  bool may_be_logic(ir::Expr branch, ir::Expr condition) const {
+    return rule_.kinds != kBoolKind || branch.type() == condition.type();
   }
 
   bool matches_number(const RuleTerm& term, ir::Expr expr) {
