@@ -173,6 +173,7 @@ struct Demand {
   Fields used;
   bool is_used = false;
   bool is_used_whole = false;
+  ir::Symbol projected;  // what is left of the result
 };
 
 using Demands = std::unordered_map<std::uint64_t, Demand>;  // by symbol id
@@ -244,13 +245,15 @@ ir::Expr drop_dead_fields(ir::Expr root, PassContext& context) {
     return !BuilderProjector(demand.used, arena).project(*demand.loop);
   });
   if (demands.empty()) return root;
+  for (auto& [symbol, demand] : demands) demand.projected = arena.fresh_symbol("r");
   return ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
     if (const auto* field = expr.as<ir::GetField>()) {
       const auto* ident = field->value.as<ir::Ident>();
       const auto found = ident ? demands.find(ident->symbol.id()) : demands.end();
       if (found == demands.end()) return expr;
       const Fields& used = found->second.used;
-      if (std::ranges::count(used, true) == 1) return arena.ident(ident->symbol, expr.type(), expr.span());
+      const ir::Symbol symbol = found->second.projected;
+      if (std::ranges::count(used, true) == 1) return arena.ident(symbol, expr.type(), expr.span());
       const auto number =
           static_cast<std::uint32_t>(std::count(used.begin(), used.begin() + field->index, true));
       std::vector<ir::Type> kept;
@@ -259,7 +262,7 @@ ir::Expr drop_dead_fields(ir::Expr root, PassContext& context) {
         if (used[i]) kept.push_back(whole->members[i]);
       }
       const ir::Type type = arena.structure(std::span<const ir::Type>(kept));
-      return arena.make<ir::GetField>(expr.span(), arena.ident(ident->symbol, type, expr.span()), number);
+      return arena.make<ir::GetField>(expr.span(), arena.ident(symbol, type, expr.span()), number);
     }
     const auto* let = expr.as<ir::Let>();
     const auto found = let ? demands.find(let->symbol.id()) : demands.end();
@@ -267,7 +270,7 @@ ir::Expr drop_dead_fields(ir::Expr root, PassContext& context) {
     const Loop loop = *match_result(let->value);
     const ir::Expr value = found->second.is_used ? BuilderProjector(found->second.used, arena).project(loop)
                                                  : emptied(loop, arena);
-    return arena.make<ir::Let>(expr.span(), let->symbol, value, let->body);
+    return arena.make<ir::Let>(expr.span(), found->second.projected, value, let->body);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <queue>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ir/error.h"
 #include "ir/fields.h"
@@ -12,7 +13,11 @@
 namespace weld::passes {
 namespace {
 
-using Elements = std::unordered_map<int, ir::Expr>;  // of the vectors that are not made, by node
+// A value of a node: which builder of a loop.
+struct Output {
+  int node;
+  int value;
+};
 
 bool is_atom(ir::Expr expr) {
   while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
@@ -25,8 +30,8 @@ class LoopBuilder {
   LoopBuilder(const Block& block, std::vector<bool>& used, ir::Arena& arena)
       : block_(block), used_(used), arena_(arena) {}
 
-  /// Nodes with a value, in the order of the loop's builders.
-  const std::vector<int>& outputs() const { return outputs_; }
+  /// In the order of the loop's builders.
+  const std::vector<Output>& outputs() const { return outputs_; }
 
   ir::Expr build(const Cluster& cluster) {
     span_ = node(cluster.members.back().node).loop->for_expr.span();
@@ -34,7 +39,7 @@ class LoopBuilder {
     find_iterators(cluster.members);
 
     std::vector<ir::Expr> builders;
-    for (int output : outputs_) builders.push_back(node(output).loop->node->builder);
+    for (const Output& output : outputs_) builders.push_back(builder_of(output));
     const ir::Expr builder = pack(builders);
     const Loop& last = *node(cluster.members.back().node).loop;
     const ir::Type element_type = ir::element_type(std::span<const ir::Iterator>(iterators_), arena_);
@@ -53,32 +58,49 @@ class LoopBuilder {
     const ir::Expr function = arena_.make<ir::Lambda>(span_, parameters, body);
     ir::Expr loop = arena_.make<ir::For>(span_, iterators_, builder, function);
     loop = arena_.with_annotations(loop, annotations(cluster));
-    return node(outputs_.front()).loop->has_result ? arena_.make<ir::Result>(span_, loop) : loop;
+    return node(outputs_.front().node).loop->has_result ? arena_.make<ir::Result>(span_, loop) : loop;
   }
 
  private:
   void number_outputs(std::span<const ClusterMember> members) {
     for (const ClusterMember& member : members) {
-      if (member.has_output) add_output(member.node);
+      for (std::size_t i = 0; i < member.outputs.size(); ++i) {
+        if (!member.outputs[i]) continue;
+        place_of_output_.emplace(key({member.node, static_cast<int>(i)}), outputs_.size());
+        outputs_.push_back({member.node, static_cast<int>(i)});
+      }
       number_outputs(member.inside);
     }
   }
-  void add_output(int node) {
-    output_of_.emplace(node, outputs_.size());
-    outputs_.push_back(node);
+
+  ir::Expr builder_of(const Output& output) const {
+    const ir::Expr builder = node(output.node).loop->node->builder;
+    if (!node(output.node).has_fields()) return builder;
+    return builder.as<ir::MakeStruct>()->members[static_cast<std::size_t>(output.value)];
   }
+
+  std::size_t place_of(int node, std::size_t value) const {
+    return place_of_output_.at(key({node, static_cast<int>(value)}));
+  }
+
+  static std::int64_t key(const Output& value) { return (std::int64_t{value.node} << 32) | value.value; }
 
   // Those whose elements are not made by another member.
   void find_iterators(std::span<const ClusterMember> members) {
-    std::unordered_map<int, bool> is_member;
-    for (const ClusterMember& member : members) is_member[member.node] = true;
+    std::unordered_set<int> made;  // nodes whose vectors, fit for it, are not read
+    for (const ClusterMember& member : members) made.insert(member.node);
     for (const ClusterMember& member : members) {
-      const BlockNode& node = this->node(member.node);
-      for (std::size_t i = 0; i < node.iterators.size(); ++i) {
-        if (is_member.contains(node.producers[i])) continue;
-        if (place_of_.emplace(node.iterators[i], iterators_.size()).second)
-          iterators_.push_back(node.loop->node->iterators[i]);
-      }
+      add_iterators(member.node, made);
+      for (const ClusterMember& twin : member.twins) add_iterators(twin.node, made);
+    }
+  }
+
+  void add_iterators(int number, const std::unordered_set<int>& made) {
+    const BlockNode& node = this->node(number);
+    for (std::size_t i = 0; i < node.iterators.size(); ++i) {
+      if (made.contains(node.producers[i].node)) continue;
+      if (place_of_iterator_.emplace(node.iterators[i], iterators_.size()).second)
+        iterators_.push_back(node.loop->node->iterators[i]);
     }
   }
 
@@ -121,7 +143,8 @@ class LoopBuilder {
     return true;
   }
 
-  // Adds what the members do for one element; `states` of the loop's builders become those after it.
+  // Adds what the members do for one element; `states` of the loop's builders
+  // become those after it.
   void add_members(std::span<const ClusterMember> members, std::vector<ir::Expr>& states,
                    std::vector<Binding>& lets) {
     for (const ClusterMember& member : members) add_member(member, states, lets);
@@ -131,15 +154,37 @@ class LoopBuilder {
     const BlockNode& node = this->node(member.node);
     const ir::Expr fresh = fresh_function(member.node);
     const auto& function = *fresh.as<ir::Lambda>();
-    const ir::Symbol builder = function.parameters[0].symbol;
-    if (node.role == LoopRole::kMap) {
+    const ir::Expr builder = builder_parameter(function, arena_);
+    if (node.has_fields()) {
+      add_fields(member, function, states, lets);
+    } else if (node.role() == LoopRole::kMap) {
       const ir::Expr tail = split_lets(instantiate(function, node, {}), lets);
-      add_element(member, merged_once(tail, builder, arena_), states, lets);
+      add_element(member, 0, merged_once(tail, builder, arena_), states, lets);
     } else if (member.inside.empty()) {
-      ir::Expr& state = states[output_of_.at(member.node)];
+      ir::Expr& state = states[place_of(member.node, 0)];
       state = split_lets(instantiate(function, node, state), lets);
     } else {
-      add_around_inside(member, instantiate(function, node, {}), builder, states, lets);
+      add_around_inside(member, instantiate(function, node, {}), function.parameters[0].symbol, states, lets);
+    }
+  }
+
+  // A struct of builders, each of which has its own part of the body.
+  void add_fields(const ClusterMember& member, const ir::Lambda& function, std::vector<ir::Expr>& states,
+                  std::vector<Binding>& lets) {
+    const BlockNode& node = this->node(member.node);
+    const ir::Expr builder = builder_parameter(function, arena_);
+    const ir::Expr tail = split_lets(instantiate(function, node, {}), lets);
+    const std::span<const ir::Expr> members = tail.as<ir::MakeStruct>()->members;
+    for (std::uint32_t i = 0; i < members.size(); ++i) {
+      const ir::Expr field = arena_.make<ir::GetField>(span_, builder, i);
+      if (node.values[i].role == LoopRole::kMap) {
+        add_element(member, i, merged_once(members[i], field, arena_), states, lets);
+        continue;
+      }
+      ir::Expr& state = states[place_of(member.node, i)];
+      state = ir::rewrite_bottom_up(members[i], arena_, [&](ir::Expr part) {
+        return part.is<ir::GetField>() && is_same_path(part, field) ? state : part;
+      });
     }
   }
 
@@ -157,7 +202,9 @@ class LoopBuilder {
   }
 
   void collect_outputs(const ClusterMember& member, std::vector<std::size_t>& outputs) {
-    if (member.has_output) outputs.push_back(output_of_.at(member.node));
+    for (std::size_t i = 0; i < member.outputs.size(); ++i) {
+      if (member.outputs[i]) outputs.push_back(place_of(member.node, i));
+    }
     for (const ClusterMember& inside : member.inside) collect_outputs(inside, outputs);
   }
 
@@ -176,11 +223,12 @@ class LoopBuilder {
     return again ? ir::clone_fresh(function, arena_) : function;
   }
 
-  // The body with this loop's index and elements, and `state`, where given, for its builder.
+  // The body with this loop's index and elements, and `state`, where given, for
+  // its builder.
   ir::Expr instantiate(const ir::Lambda& function, const BlockNode& node, ir::Expr state) {
     std::vector<ir::Expr> elements;
     for (std::size_t i = 0; i < node.iterators.size(); ++i) {
-      const auto made = elements_.find(node.producers[i]);
+      const auto made = elements_.find(key({node.producers[i].node, node.producers[i].value}));
       elements.push_back(made != elements_.end() ? made->second : iterated_element(node.iterators[i]));
     }
     const ir::Symbol builder = function.parameters[0].symbol;
@@ -202,19 +250,20 @@ class LoopBuilder {
   }
 
   ir::Expr iterated_element(int iterator) {
-    const std::size_t place = place_of_.at(iterator);
+    const std::size_t place = place_of_iterator_.at(iterator);
     return iterators_.size() == 1
                ? element_
                : arena_.make<ir::GetField>(span_, element_, static_cast<std::uint32_t>(place));
   }
 
-  // Names the element of a vector that is not made; adds it to the vector where that is needed too.
-  void add_element(const ClusterMember& member, ir::Expr value, std::vector<ir::Expr>& states,
-                   std::vector<Binding>& lets) {
+  // Names the element of a vector that is not made; adds it to the vector where
+  // that is needed too.
+  void add_element(const ClusterMember& member, std::size_t index, ir::Expr value,
+                   std::vector<ir::Expr>& states, std::vector<Binding>& lets) {
     const ir::Expr element = is_atom(value) ? value : bind(name_of(member.node), value, lets);
-    elements_[member.node] = element;
-    if (!member.has_output) return;
-    ir::Expr& state = states[output_of_.at(member.node)];
+    elements_[key({member.node, static_cast<int>(index)})] = element;
+    if (!member.outputs[index]) return;
+    ir::Expr& state = states[place_of(member.node, index)];
     state = arena_.make<ir::Merge>(span_, state, element);
   }
 
@@ -223,7 +272,8 @@ class LoopBuilder {
     return symbol ? symbol.name() : "x";
   }
 
-  // The loops inside of a kSites loop, whose builders take the place of its appender.
+  // The loops inside of a kSites loop, whose builders take the place of its
+  // appender.
   struct Site {
     const ClusterMember& member;
     std::vector<std::size_t> outputs;
@@ -231,8 +281,9 @@ class LoopBuilder {
     std::unordered_map<std::uint64_t, ir::Expr> later;  // states of the appender, by symbol id: the new ones
   };
 
-  // Replaces the appender's states in a function's body by those of the loops inside, and merges by what
-  // these loops do with the merged value. Recurses as deep as count_merge_sites does.
+  // Replaces the appender's states in a function's body by those of the loops
+  // inside, and merges by what these loops do with the merged value. Recurses
+  // as deep as count_merge_sites does.
   ir::Expr add_at_sites(ir::Expr expr, Site& site) {
     const ir::Type appender = node(site.member.node).loop->node->builder.type();
     std::vector<Binding> lets;
@@ -280,11 +331,24 @@ class LoopBuilder {
     else
       parts = fields_of(is_atom(state) ? state : bind("s", state, lets), site.outputs.size());
     for (std::size_t i = 0; i < parts.size(); ++i) states[site.outputs[i]] = parts[i];
-    add_element(site.member, value, states, lets);
+    add_element(site.member, 0, value, states, lets);
+    for (const ClusterMember& twin : site.member.twins) add_twin(twin, states, lets);
     add_members(site.member.inside, states, lets);
     std::vector<ir::Expr> after;
     for (std::size_t output : site.outputs) after.push_back(states[output]);
     return finish(after, lets);
+  }
+
+  // The element of a filter with the same condition: `v` of `if(c, merge(b, v),
+  // b)`.
+  void add_twin(const ClusterMember& twin, std::vector<ir::Expr>& states, std::vector<Binding>& lets) {
+    const ir::Expr fresh = fresh_function(twin.node);
+    const auto& function = *fresh.as<ir::Lambda>();
+    const ir::Expr body = instantiate(function, node(twin.node), {});
+    const auto* branch = body.as<ir::If>();
+    const ir::Expr merging = branch->on_false.is<ir::Ident>() ? branch->on_true : branch->on_false;
+    const ir::Expr tail = split_lets(merging, lets);
+    add_element(twin, 0, merged_once(tail, builder_parameter(function, arena_), arena_), states, lets);
   }
 
   const BlockNode& node(int number) const { return block_.nodes[static_cast<std::size_t>(number)]; }
@@ -293,13 +357,13 @@ class LoopBuilder {
   std::vector<bool>& used_;  // nodes whose function is part of the new program already
   ir::Arena& arena_;
   ir::Span span_;
-  std::vector<int> outputs_;
-  std::unordered_map<int, std::size_t> output_of_;  // by node
+  std::vector<Output> outputs_;
+  std::unordered_map<std::int64_t, std::size_t> place_of_output_;  // by key
   std::vector<ir::Iterator> iterators_;
-  std::unordered_map<int, std::size_t> place_of_;  // of iterators, by id
+  std::unordered_map<int, std::size_t> place_of_iterator_;  // of iterators, by id
   ir::Expr index_;
   ir::Expr element_;
-  Elements elements_;
+  std::unordered_map<std::int64_t, ir::Expr> elements_;  // of vectors that are not made, by key
 };
 
 // Orders clusters so that each comes after what it uses, else as in the block.
@@ -358,7 +422,7 @@ class BlockBuilder {
       } else if (!only.binding.symbol) {
         body = with_hoisted(only.binding.value);
       } else {
-        add(members.front().node, only.binding.value);
+        add_unchanged(members.front().node);
       }
     }
     return join_lets(bindings_, body, arena_);
@@ -368,29 +432,45 @@ class BlockBuilder {
   void add_fused(const Cluster& cluster) {
     LoopBuilder builder(block_, used_, arena_);
     const ir::Expr loop = builder.build(cluster);
-    const std::vector<int>& outputs = builder.outputs();
+    const std::vector<Output>& outputs = builder.outputs();
     if (outputs.size() == 1) return add(outputs.front(), loop);
     const ir::Symbol symbol = arena_.fresh_symbol("r");
     bindings_.push_back({symbol, with_hoisted(loop), loop.span()});
     const ir::Expr results = arena_.ident(symbol, loop.type(), loop.span());
     for (std::uint32_t i = 0; i < outputs.size(); ++i) {
-      const BlockNode& output = node(outputs[i]);
-      bindings_.push_back({output.binding.symbol, arena_.make<ir::GetField>(output.binding.span, results, i),
-                           output.binding.span});
+      const ir::Span span = node(outputs[i].node).binding.span;
+      bindings_.push_back({symbol_of(outputs[i]), arena_.make<ir::GetField>(span, results, i), span});
     }
   }
 
-  // What was taken out of another node's value goes back there, unless that is made several times.
-  void add(int number, ir::Expr value) {
-    const BlockNode& node = this->node(number);
+  // What was taken out of another node's value goes back there, unless that is
+  // made several times.
+  void add(const Output& output, ir::Expr value) {
+    const BlockNode& node = this->node(output.node);
     value = with_hoisted(value);
     const bool has_one_place =
         node.uses.size() == 1 &&
         clusters_.of_node[static_cast<std::size_t>(node.uses.front().user)].size() == 1;
     if (node.is_hoisted && has_one_place)
-      hoisted_.emplace(node.binding.symbol.id(), value);
+      hoisted_.emplace(symbol_of(output).id(), value);
     else
-      bindings_.push_back({node.binding.symbol, value, node.binding.span});
+      bindings_.push_back({symbol_of(output), value, node.binding.span});
+  }
+
+  // A node that stays as it is. Its fields, which its users know by names, are
+  // fields of it again.
+  void add_unchanged(int number) {
+    const BlockNode& node = this->node(number);
+    if (!node.has_fields()) return add({number, 0}, node.binding.value);
+    const ir::Expr value = with_hoisted(node.binding.value);
+    bindings_.push_back({node.binding.symbol, value, node.binding.span});
+    const ir::Expr whole = arena_.ident(node.binding.symbol, value.type(), node.binding.span);
+    for (std::uint32_t i = 0; i < node.values.size(); ++i)
+      hoisted_.emplace(node.values[i].symbol.id(), arena_.make<ir::GetField>(node.binding.span, whole, i));
+  }
+
+  ir::Symbol symbol_of(const Output& output) const {
+    return node(output.node).values[static_cast<std::size_t>(output.value)].symbol;
   }
 
   ir::Expr with_hoisted(ir::Expr value) {

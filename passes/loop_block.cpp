@@ -9,6 +9,7 @@
 #include "ir/effects.h"
 #include "ir/equality.h"
 #include "ir/fields.h"
+#include "passes/narrow_producers.h"
 
 namespace weld::passes {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 bool is_logical(const ir::Binary& binary) {
   return binary.op == ir::BinaryOp::kLogicalAnd || binary.op == ir::BinaryOp::kLogicalOr;
 }
+
+constexpr std::size_t kMaxFields = 16;
 
 bool has(ir::Expr expr, ir::Effects effects) {
   return any(expr.effects() & effects);
@@ -72,20 +75,23 @@ class BlockReader {
     for (const ir::Let* let; (let = body.as<ir::Let>()); body = let->body)
       add({let->symbol, take_apart(let->value, true), body.span()}, false);
     add({ir::Symbol(), take_apart(body, false), body.span()}, false);
+    narrow_producers(block_.nodes, arena_);
+    find_structs();
     find_regions();
     for (std::size_t i = 0; i < block_.nodes.size(); ++i) analyse(static_cast<int>(i));
-    finish_region(block_.nodes.size());
+    finish_region();
     return std::move(block_);
   }
 
  private:
   void add(Binding binding, bool is_hoisted) {
-    if (binding.symbol) node_of_.emplace(binding.symbol.id(), static_cast<int>(block_.nodes.size()));
-    block_.nodes.push_back({.binding = binding, .is_hoisted = is_hoisted});
+    BlockNode node{.binding = binding, .is_hoisted = is_hoisted};
+    node.values.push_back({.symbol = binding.symbol});
+    block_.nodes.push_back(std::move(node));
   }
 
-  // Makes nodes of the loops and lets inside of an expression. What calls foreign functions stays in one
-  // piece.
+  // Makes nodes of the loops and lets inside of an expression. What calls
+  // foreign functions stays in one piece.
   ir::Expr take_apart(ir::Expr root, bool is_binding) {
     if (!has(root, ir::Effects::kLoops) || has(root, ir::Effects::kForeign)) return root;
     enum class Step : std::uint8_t { kEnter, kBind, kLeave };
@@ -144,8 +150,60 @@ class BlockReader {
     return arena_.ident(symbol, loop.type(), loop.span());
   }
 
-  // A foreign call, or a computation that may not end next to one that may fail, keeps everything on its
-  // side.
+  // Results of structs of builders that are used by their fields only, so that
+  // each field is a value of its own.
+  void find_structs() {
+    for (const BlockNode& node : block_.nodes) {
+      const auto loop = match_loop(node.binding.value);
+      if (node.binding.symbol && loop && loop->has_result && has_separate_builders(*loop))
+        structs_.insert(node.binding.symbol.id());
+    }
+    if (structs_.empty()) return;
+    for (const BlockNode& node : block_.nodes) {
+      ir::walk(
+          node.binding.value,
+          [&](ir::Expr part) {
+            if (const auto* ident = part.as<ir::Ident>()) structs_.erase(ident->symbol.id());
+            const auto* field = part.as<ir::GetField>();
+            return !field || !field->value.is<ir::Ident>();
+          },
+          [](ir::Expr) {});
+    }
+  }
+
+  // `let x = …; {merge(b.$0, x), …}`: every field is made of the builder of
+  // that field.
+  static bool has_separate_builders(const Loop& loop) {
+    const auto* builders = loop.node->builder.as<ir::MakeStruct>();
+    if (!builders || loop.node->lanes || builders->members.size() > kMaxFields) return false;
+    std::vector<Binding> lets;
+    const ir::Expr tail = split_lets(loop.function->body, lets);
+    const auto* states = tail.as<ir::MakeStruct>();
+    if (!states || states->members.size() < 2) return false;
+    if (binds_builder(lets)) return false;
+    for (std::size_t i = 0; i < states->members.size(); ++i) {
+      if (!uses_field_only(states->members[i], loop.builder(), i)) return false;
+    }
+    return true;
+  }
+
+  static bool uses_field_only(ir::Expr expr, ir::Symbol builder, std::size_t index) {
+    bool uses_other = false;
+    ir::walk(
+        expr,
+        [&](ir::Expr part) {
+          const auto* ident = part.as<ir::Ident>();
+          uses_other = uses_other || (ident && ident->symbol == builder);
+          const auto* field = part.as<ir::GetField>();
+          const auto* whole = field ? field->value.as<ir::Ident>() : nullptr;
+          return !whole || !(whole->symbol == builder) || field->index != index;
+        },
+        [](ir::Expr) {});
+    return !uses_other;
+  }
+
+  // A foreign call, or a computation that may not end next to one that may
+  // fail, keeps everything on its side.
   void find_regions() {
     const bool may_fail = std::ranges::any_of(
         block_.nodes, [](const BlockNode& node) { return has(node.binding.value, ir::Effects::kMayFail); });
@@ -161,33 +219,97 @@ class BlockReader {
 
   void analyse(int index) {
     BlockNode& node = this->node(index);
-    if (index > 0 && node.region != this->node(index - 1).region)
-      finish_region(static_cast<std::size_t>(index));
-    node.binding.value = replace_lengths(node.binding.value);
+    if (index > 0 && node.region != this->node(index - 1).region) finish_region();
+    node.binding.value = with_values_of_nodes(node.binding.value);
     const ir::Expr value = node.binding.value;
     const std::optional<Loop> loop = match_loop(value);
     if (!loop || loop->node->lanes || has(value, ir::Effects::kForeign)) {
       find_uses(value, index);
+      name_values(index);
       return;
     }
     node.loop = loop;
-    node.role = role_of(*loop, node);
     node.cost = estimated_cost(loop->function->body);
     find_iterators(index);
     find_uses(loop->node->builder, index);
     find_uses(loop->node->function, index);
-    if (node.role == LoopRole::kMap) find_length(node);
+    find_roles(node);
+    name_values(index);
+    find_lengths(node);
   }
 
-  LoopRole role_of(const Loop& loop, BlockNode& node) {
-    const auto* appender = filled_appender(loop);
-    if (!appender || ir::may_fail_or_diverge(loop.node->builder)) return LoopRole::kSink;
+  void find_roles(BlockNode& node) {
+    const Loop& loop = *node.loop;
     std::vector<Binding> lets;
     const ir::Expr tail = split_lets(loop.function->body, lets);
-    if (!binds_builder(lets) && merged_once(tail, loop.builder(), arena_)) return LoopRole::kMap;
-    const std::optional<int> sites = count_merge_sites(*loop.function);
-    node.num_sites = sites.value_or(0);
-    return node.num_sites > 0 ? LoopRole::kSites : LoopRole::kSink;
+    const ir::Expr builder = builder_parameter(*loop.function, arena_);
+    if (node.binding.symbol && structs_.contains(node.binding.symbol.id())) {
+      node.values.clear();
+      const auto& builders = loop.node->builder.as<ir::MakeStruct>()->members;
+      for (std::uint32_t i = 0; i < builders.size(); ++i) {
+        const ir::Expr field = arena_.make<ir::GetField>(builder.span(), builder, i);
+        const bool is_map =
+            is_filled(builders[i]) && merged_once(tail.as<ir::MakeStruct>()->members[i], field, arena_);
+        node.values.push_back(
+            {arena_.fresh_symbol(node.binding.symbol.name()), is_map ? LoopRole::kMap : LoopRole::kSink});
+      }
+      return;
+    }
+    if (!filled_appender(loop) || ir::may_fail_or_diverge(loop.node->builder)) return;
+    if (!binds_builder(lets) && merged_once(tail, builder, arena_)) {
+      node.values.front().role = LoopRole::kMap;
+      return;
+    }
+    node.num_sites = count_merge_sites(*loop.function).value_or(0);
+    if (node.num_sites == 0) return;
+    node.values.front().role = LoopRole::kSites;
+    if (node.num_sites == 1 && lets.empty()) find_guard(node, tail);
+  }
+
+  static bool is_filled(ir::Expr builder) {
+    return builder.is<ir::NewBuilder>() && builder.type().as<ir::AppenderType>() &&
+           !ir::may_fail_or_diverge(builder);
+  }
+
+  // The condition of a filter, in terms of the vectors that it walks over.
+  void find_guard(BlockNode& node, ir::Expr tail) {
+    const Loop& loop = *node.loop;
+    const auto* branch = tail.as<ir::If>();
+    if (!branch) return;
+    const bool merges_if_true = !branch->on_true.is<ir::Ident>();
+    if (!(merges_if_true ? branch->on_false : branch->on_true).is<ir::Ident>()) return;
+    const auto& parameters = loop.function->parameters;
+    const bool is_zip = node.iterators.size() > 1;
+    const auto stand_in = [&](int iterator, ir::Type type) {
+      const auto [found, is_new] = stand_ins_.try_emplace(iterator);
+      if (is_new) found->second = arena_.fresh_symbol("e");
+      return arena_.ident(found->second, type);
+    };
+    const ir::Expr condition = ir::rewrite_bottom_up(branch->condition, arena_, [&](ir::Expr part) {
+      const auto* ident = part.as<ir::Ident>();
+      if (ident && ident->symbol == parameters[1].symbol) return stand_in(-1, part.type());
+      if (ident && ident->symbol == parameters[2].symbol && !is_zip)
+        return stand_in(node.iterators.front(), part.type());
+      const auto* field = part.as<ir::GetField>();
+      const auto* whole = field ? field->value.as<ir::Ident>() : nullptr;
+      const bool is_element = is_zip && whole && whole->symbol == parameters[2].symbol;
+      return is_element ? stand_in(node.iterators[field->index], part.type()) : part;
+    });
+    node.guard = 2 * numbers_.number(condition) + (merges_if_true ? 1 : 0);
+  }
+
+  // Later nodes know the values by their names.
+  void name_values(int index) {
+    const BlockNode& node = this->node(index);
+    for (std::size_t i = 0; i < node.values.size(); ++i) {
+      const ir::Symbol symbol = node.values[i].symbol;
+      if (symbol) value_of_.emplace(symbol.id(), Producer{index, static_cast<int>(i)});
+    }
+    if (!node.has_fields()) return;
+    std::vector<ir::Expr>& fields = fields_[node.binding.symbol.id()];
+    const auto& types = node.binding.value.type().as<ir::StructType>()->members;
+    for (std::size_t i = 0; i < node.values.size(); ++i)
+      fields.push_back(arena_.ident(node.values[i].symbol, types[i], node.binding.span));
   }
 
   void find_iterators(int index) {
@@ -203,10 +325,11 @@ class BlockReader {
       node.space = node.space < 0 ? space : spaces_.unite(node.space, space);
 
       const auto* data = it.data.as<ir::Ident>();
-      const auto producer = data && is_whole(it) ? node_of_.find(data->symbol.id()) : node_of_.end();
-      node.producers.push_back(producer == node_of_.end() ? -1 : producer->second);
-      if (producer != node_of_.end()) {
-        this->node(producer->second).uses.push_back({index, static_cast<int>(node.producers.size()) - 1});
+      const auto found = data && is_whole(it) ? value_of_.find(data->symbol.id()) : value_of_.end();
+      node.producers.push_back(found == value_of_.end() ? Producer() : found->second);
+      if (found != value_of_.end()) {
+        const auto iterator = static_cast<int>(node.producers.size()) - 1;
+        this->node(found->second.node).uses.push_back({index, found->second.value, iterator});
         continue;
       }
       for (ir::Expr part : {it.data, it.start, it.end, it.stride, it.shape, it.strides}) {
@@ -226,39 +349,62 @@ class BlockReader {
     return known(lengths_, key[1]);
   }
 
-  void find_length(BlockNode& node) {
-    const int vector = numbers_.number(arena_.ident(node.binding.symbol, node.binding.value.type()));
-    lengths_.emplace(vector, node.space);
+  void find_lengths(const BlockNode& node) {
+    for (const BlockValue& value : node.values) {
+      if (!value.symbol || (value.role == LoopRole::kSites && node.guard < 0)) continue;
+      if (value.role == LoopRole::kSink) continue;
+      const int vector = numbers_.number(arena_.ident(value.symbol, node.binding.value.type()));
+      lengths_.emplace(vector, value.role == LoopRole::kMap ? node.space : filtered_space(node));
+      if (value.role == LoopRole::kMap) find_source(node, value.symbol);
+    }
+  }
+
+  // Filters of one space with one condition leave as many elements.
+  int filtered_space(const BlockNode& node) {
+    const std::pair<int, int> key{spaces_.find(node.space), node.guard};
+    const auto found = filtered_spaces_.find(key);
+    return found != filtered_spaces_.end() ? found->second
+                                           : filtered_spaces_.emplace(key, spaces_.fresh()).first->second;
+  }
+
+  // What has the length of the node's vector.
+  void find_source(const BlockNode& node, ir::Symbol symbol) {
     const ir::Iterator& first = node.loop->node->iterators.front();
     ir::Expr data = first.data;
     while (const auto* field = data.as<ir::GetField>()) data = field->value;
     if (!is_whole(first) || !data.is<ir::Ident>()) return;
     const auto* source = first.data.as<ir::Ident>();
     const auto found = source ? sources_.find(source->symbol.id()) : sources_.end();
-    sources_.emplace(node.binding.symbol.id(), found == sources_.end() ? first.data : found->second);
+    sources_.emplace(symbol.id(), found == sources_.end() ? first.data : found->second);
   }
 
-  // `len` of a vector with one element an iteration becomes `len` of what the loop walks over.
-  ir::Expr replace_lengths(ir::Expr value) {
-    if (sources_.empty()) return value;
-    bool found = false;
-    const auto source_of = [&](ir::Expr expr) {
+  // `len` of a vector with one element an iteration becomes `len` of what the
+  // loop walks over, and a field of a node the value that it is.
+  ir::Expr with_values_of_nodes(ir::Expr value) {
+    if (sources_.empty() && fields_.empty()) return value;
+    const auto replacement = [&](ir::Expr expr) {
+      if (const auto* field = expr.as<ir::GetField>()) {
+        const auto* whole = field->value.as<ir::Ident>();
+        const auto found = whole ? fields_.find(whole->symbol.id()) : fields_.end();
+        return found == fields_.end() ? ir::Expr() : found->second[field->index];
+      }
       const auto* length = expr.as<ir::Length>();
       const auto* vector = length ? length->value.as<ir::Ident>() : nullptr;
-      const auto source = vector ? sources_.find(vector->symbol.id()) : sources_.end();
-      return source == sources_.end() ? ir::Expr() : source->second;
+      const auto found = vector ? sources_.find(vector->symbol.id()) : sources_.end();
+      return found == sources_.end() ? ir::Expr() : arena_.make<ir::Length>(expr.span(), found->second);
     };
+    bool any = false;
     ir::walk(
         value,
         [&](ir::Expr expr) {
-          found = found || source_of(expr);
-          return !found;
+          any = any || replacement(expr);
+          return !any;
         },
         [](ir::Expr) {});
-    if (!found) return value;
+    if (!any) return value;
     return ir::rewrite_bottom_up(value, arena_, [&](ir::Expr expr) {
-      const ir::Expr source = source_of(expr);
-      return source ? arena_.make<ir::Length>(expr.span(), source) : expr;
+      const ir::Expr replaced = replacement(expr);
+      return replaced ? replaced : expr;
     });
   }
 
@@ -269,19 +415,17 @@ class BlockReader {
         [&](ir::Expr part) {
           const auto* ident = part.as<ir::Ident>();
           if (!ident) return true;
-          if (const auto found = node_of_.find(ident->symbol.id()); found != node_of_.end()) {
-            std::vector<BlockUse>& uses = node(found->second).uses;
-            const BlockUse use{user, -1};
-            if (uses.empty() || uses.back().user != user || uses.back().iterator != -1) uses.push_back(use);
-          }
+          if (const auto found = value_of_.find(ident->symbol.id()); found != value_of_.end())
+            node(found->second.node).uses.push_back({user, found->second.value, -1});
           if (loop && ident->symbol == loop->index()) node(user).uses_index = true;
           return true;
         },
         [](ir::Expr) {});
   }
 
-  // What later checks say about lengths does not count for loops of this region: they may not be reached.
-  void finish_region(std::size_t) {
+  // What later checks say about lengths does not count for loops of this
+  // region: they may not be reached.
+  void finish_region() {
     for (int index : loops_of_region_) node(index).space = spaces_.find(node(index).space);
     loops_of_region_.clear();
   }
@@ -290,14 +434,18 @@ class BlockReader {
 
   ir::Arena& arena_;
   Block block_;
-  std::unordered_map<std::uint64_t, int> node_of_;  // by symbol id
-  std::unordered_map<std::uint64_t, ir::Expr> sources_;
+  std::unordered_map<std::uint64_t, Producer> value_of_;             // by symbol id, as the next three
+  std::unordered_map<std::uint64_t, ir::Expr> sources_;              // what has the length of a vector
+  std::unordered_map<std::uint64_t, std::vector<ir::Expr>> fields_;  // of nodes with fields
+  std::unordered_set<std::uint64_t> structs_;
   ExprNumbers numbers_;
   Spaces spaces_;
   std::map<std::array<int, 7>, int> iterators_;
   std::map<std::array<int, 7>, int> walks_;
   std::map<std::array<int, 3>, int> ranges_;
-  std::unordered_map<int, int> lengths_;  // spaces by number of the vector
+  std::unordered_map<int, int> lengths_;                // spaces by number of the vector
+  std::map<std::pair<int, int>, int> filtered_spaces_;  // by space and guard
+  std::unordered_map<int, ir::Symbol> stand_ins_;       // for elements, by iterator
   std::vector<int> loops_of_region_;
 };
 

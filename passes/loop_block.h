@@ -10,46 +10,69 @@
 
 namespace weld::passes {
 
-/// What a loop of a block is to the loops that use its value.
+/// What a builder of a loop is to the loops that use its result.
 enum class LoopRole : std::uint8_t {
-  kNone,   ///< no loop, or one that has to stay as it is
-  kMap,    ///< its vector has one element an iteration
-  kSites,  ///< its vector has the elements that its function merges in one or more places: filter, flatten
-  kSink,   ///< any other loop: reductions, dictionaries, loops that fill a builder of others
+  kMap,    ///< the vector has one element an iteration
+  kSites,  ///< the vector has the elements that the function merges in one or
+           ///< more places: filter, flatten
+  kSink,   ///< anything else: reductions, dictionaries, builders of others
+};
+
+/// A value that a node gives to later ones: that of a let, or a field of the
+/// result of a struct of builders that is used by its fields only.
+struct BlockValue {
+  ir::Symbol symbol;
+  LoopRole role = LoopRole::kSink;
+};
+
+/// A vector as the data of an iterator: the value of a node.
+struct Producer {
+  int node = -1;  ///< -1 where it comes from outside of the block, or is only a
+                  ///< part of the data
+  int value = 0;
 };
 
 struct BlockUse {
   int user;      ///< node
-  int iterator;  ///< of the user's loop, if that walks over the whole vector and does nothing else with it
-                 ///< there; -1 for any other use
+  int value;     ///< of the used node
+  int iterator;  ///< of the user's loop, if that walks over the whole vector; -1
+                 ///< for any other use
 };
 
-/// A binding of a block, in terms of the nodes before it.
+/// A binding of a block, in terms of the values of nodes before it.
 struct BlockNode {
-  Binding binding;  ///< the value of the block, which is the last node, has no symbol
-  bool is_hoisted;  ///< taken out of the value of a later node, which is its only user
+  Binding binding;  ///< the value of the block, which is the last node, has no
+                    ///< symbol
+  bool is_hoisted;  ///< taken out of the value of a later node, which is its
+                    ///< only user
+  std::vector<BlockValue> values;
   std::vector<BlockUse> uses;
+  int region = 0;  ///< nothing moves from one region into another
 
-  std::optional<Loop> loop;  ///< only where the role is not kNone
-  LoopRole role = LoopRole::kNone;
-  int region = 0;              ///< nothing moves from one region into another
-  int space = -1;              ///< loops of one space have equally many iterations, or the program fails
-  std::vector<int> iterators;  ///< ids: equal for equal iterators
-  std::vector<int> producers;  ///< for each iterator: the node whose vector it walks over, or -1
+  std::optional<Loop> loop;         ///< nothing for other nodes, and for loops that stay as they are
+  int space = -1;                   ///< loops of one space have equally many iterations, or the
+                                    ///< program fails
+  std::vector<int> iterators;       ///< ids: equal for equal iterators
+  std::vector<Producer> producers;  ///< for each iterator
   bool uses_index = false;
   int num_sites = 0;      ///< for kSites
+  int guard = -1;         ///< for `if(c, merge(b, v), b)`: a number, equal for equal conditions
   std::int64_t cost = 0;  ///< cycles an iteration, roughly
+
+  LoopRole role() const { return values.front().role; }
+  bool has_fields() const { return values.size() > 1; }
 };
 
-/// A chain of lets, with the loops inside of its values as nodes of their own, so far as they are always
-/// evaluated, and once.
+/// A chain of lets, with the loops inside of its values as nodes of their own,
+/// so far as they are always evaluated, and once.
 struct Block {
   std::vector<BlockNode> nodes;  ///< in the order of evaluation
 };
 
 Block read_block(ir::Expr body, ir::Arena& arena);
 
-/// Replaces the bodies of functions and branches, and the program as a whole, by `f(body)`, inner ones first.
+/// Replaces the bodies of functions and branches, and the program as a whole,
+/// by `f(body)`, inner ones first.
 ir::Expr rewrite_blocks(ir::Expr root, ir::Arena& arena, const std::function<ir::Expr(ir::Expr)>& f);
 
 }  // namespace weld::passes

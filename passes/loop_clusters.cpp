@@ -11,13 +11,14 @@
 namespace weld::passes {
 namespace {
 
-// LLVM is kept away from functions of more than a few thousand instructions, and registers from more
-// accumulators than a machine has.
+// LLVM is kept away from functions of more than a few thousand instructions,
+// and registers from more accumulators than a machine has.
 constexpr std::uint32_t kMaxLoopNodes = 2000;
 constexpr int kMaxOutputs = 16;
 constexpr std::size_t kMaxIterators = 64;
-// A vector that is written and read again costs about as much as this many cycles an element, so long as what
-// it is made of is no more to read than the vector itself.
+// A vector that is written and read again costs about as much as this many
+// cycles an element, so long as what it is made of is no more to read than the
+// vector itself.
 constexpr std::int64_t kMaxRecomputedCost = 8;
 constexpr std::int64_t kMaxRecomputedSources = 2;
 constexpr std::size_t kMaxCandidates = 4;
@@ -53,8 +54,8 @@ class ClusterFormer {
     }
     Clusters clusters{.clusters = {}, .of_node = std::move(of_node_)};
     for (Forming& forming : forming_) {
-      std::ranges::sort(forming.cluster.members, {}, &ClusterMember::node);
-      const std::vector<ClusterMember>& members = forming.cluster.members;
+      std::vector<ClusterMember>& members = forming.cluster.members;
+      std::ranges::sort(members, {}, &ClusterMember::node);
       clusters.any_fused |= members.size() > 1 || (members.size() == 1 && !members.front().inside.empty());
       clusters.clusters.push_back(std::move(forming.cluster));
     }
@@ -62,30 +63,35 @@ class ClusterFormer {
   }
 
  private:
-  // For each loop whose vector other loops may compute again: the cost an element, and how many vectors are
-  // read for it, with everything that would be fused into it.
+  // For each loop whose vector other loops may compute again: the cost an
+  // element, and how many vectors are read for it, with everything that would
+  // be fused into it.
   void sum_up_costs() {
     costs_.resize(block_.nodes.size());
     sources_.resize(block_.nodes.size());
     for (std::size_t n = 0; n < block_.nodes.size(); ++n) {
       const BlockNode& node = block_.nodes[n];
       costs_[n] = node.cost;
-      for (int producer : node.producers) {
-        const bool is_map = producer >= 0 && this->node(producer).role == LoopRole::kMap;
-        costs_[n] = std::min(costs_[n] + (is_map ? costs_[index(producer)] : 0), kLargeCost);
-        sources_[n] = std::min(sources_[n] + (is_map ? sources_[index(producer)] : 1), kLargeCost);
+      for (const Producer& producer : node.producers) {
+        const bool is_map = is_fusible(producer) && !this->node(producer.node).has_fields() &&
+                            this->node(producer.node).role() == LoopRole::kMap;
+        costs_[n] = std::min(costs_[n] + (is_map ? costs_[index(producer.node)] : 0), kLargeCost);
+        sources_[n] = std::min(sources_[n] + (is_map ? sources_[index(producer.node)] : 1), kLargeCost);
       }
+      for (std::size_t i = 0; i < node.iterators.size(); ++i)
+        producer_of_.emplace(node.iterators[i], node.producers[i]);
     }
   }
 
   void enter_region(int region) {
     region_ = region;
-    for (const Forming& forming : forming_) floor_ = std::max(floor_, forming.level);
+    floor_ = highest_;
     by_key_.clear();
   }
 
   void place(int n) {
-    if (node(n).role == LoopRole::kNone) return begin_cluster(n);
+    if (!of_node_[index(n)].empty()) return;  // with its twin
+    if (!node(n).loop) return begin_cluster(n);
     if (kind_ == FusionKind::kVertical && join_users(n)) return;
     if (join_siblings(n)) return;
     begin_cluster(n);
@@ -93,32 +99,29 @@ class ClusterFormer {
 
   // Vertical: into the loops that use the vector.
   bool join_users(int n) {
-    const LoopRole role = node(n).role;
-    if (role != LoopRole::kMap && role != LoopRole::kSites) return false;
     std::vector<int> users;  // clusters
     bool escapes = false;
     for (const BlockUse& use : node(n).uses) {
-      escapes |= use.iterator < 0;
-      if (use.iterator < 0 || users.size() > kMaxCandidates) continue;
+      const bool fuses = may_fuse_along(n, use);
+      escapes |= !fuses;
+      if (!fuses || users.size() > kMaxCandidates) continue;
       for (int cluster : of_node_[index(use.user)]) {
         if (std::ranges::count(users, cluster) == 0) users.push_back(cluster);
       }
     }
     if (users.empty()) return false;
-    if (role == LoopRole::kMap) merge_clusters(users);
+    if (!is_sites(n)) merge_clusters(users);
     if (users.size() > 1 && !escapes && is_recomputed(n) && users.size() <= kMaxCandidates &&
-        std::ranges::all_of(users, [&](int user) { return !obstacle(n, user, users, false); })) {
-      for (int user : users) join(n, user, users, false);
+        std::ranges::all_of(users, [&](int user) { return !obstacle(n, user, users); })) {
+      for (int user : users) join(n, user, users);
       return true;
     }
     std::ranges::sort(users, std::greater(), [&](int cluster) { return forming(cluster).level; });
     const char* reason = nullptr;
     for (int user : users) {
-      const std::vector<int> joined{user};
-      const bool has_output = escapes || users.size() > 1 || has_users_outside(n, user);
-      reason = obstacle(n, user, joined, has_output);
+      reason = obstacle(n, user, {user});
       if (!reason) {
-        join(n, user, joined, has_output);
+        join(n, user, {user});
         return true;
       }
     }
@@ -139,8 +142,9 @@ class ClusterFormer {
     }
   }
 
-  // No value of `lower` is needed for one that is needed for `upper`, as its level is not higher; nor the
-  // other way round, as nothing outside of `lower` that was looked at is needed for it.
+  // No value of `lower` is needed for one that is needed for `upper`, as its
+  // level is not higher; nor the other way round, as nothing outside of `lower`
+  // that was looked at is needed for it.
   bool may_merge(const Forming& upper, const Forming& lower) const {
     return !lower.is_pinned && upper.space == lower.space && upper.region == lower.region &&
            !upper.has_bare_loop && !lower.has_bare_loop &&
@@ -169,19 +173,26 @@ class ClusterFormer {
     for (const ClusterMember& member : members) {
       std::ranges::replace(of_node_[index(member.node)], old, replacement);
       replace_cluster(member.inside, old, replacement);
+      replace_cluster(member.twins, old, replacement);
     }
   }
 
-  bool has_users_outside(int n, int cluster) const {
-    return std::ranges::any_of(node(n).uses, [&](const BlockUse& use) {
-      const std::vector<int>& clusters = of_node_[index(use.user)];
-      return std::ranges::any_of(clusters, [&](int other) { return other != cluster; });
-    });
+  // Which values are needed outside of the clusters. What nobody uses is kept: a loop has a builder.
+  std::vector<bool> outputs(int n, const std::vector<int>& joined) const {
+    std::vector<bool> needed;
+    for (const BlockValue& value : node(n).values)
+      needed.push_back(value.role == LoopRole::kSink || node(n).uses.empty());
+    for (const BlockUse& use : node(n).uses) {
+      const bool is_inside = std::ranges::all_of(
+          of_node_[index(use.user)], [&](int cluster) { return std::ranges::count(joined, cluster) > 0; });
+      if (!is_inside || !may_fuse_along(n, use)) needed[index(use.value)] = true;
+    }
+    return needed;
   }
 
   bool is_recomputed(int n) const {
-    return node(n).role == LoopRole::kMap && costs_[index(n)] <= kMaxRecomputedCost &&
-           sources_[index(n)] <= kMaxRecomputedSources &&
+    return !node(n).has_fields() && node(n).role() == LoopRole::kMap &&
+           costs_[index(n)] <= kMaxRecomputedCost && sources_[index(n)] <= kMaxRecomputedSources &&
            !ir::may_fail_or_diverge(node(n).loop->function->body);
   }
 
@@ -195,7 +206,7 @@ class ClusterFormer {
            ++it, ++candidates) {
         const int cluster = merged(*it);
         if (sibling_obstacle(n, cluster)) continue;
-        join(n, cluster, {cluster}, true);
+        join(n, cluster, {cluster});
         return true;
       }
     }
@@ -214,12 +225,15 @@ class ClusterFormer {
   std::vector<int> keys(int n) const {
     if (kind_ == FusionKind::kHorizontal) return {node(n).space};
     std::vector<int> producers;
-    for (int producer : node(n).producers) {
-      if (producer < 0 || node(producer).region != region_) continue;
-      const LoopRole role = node(producer).role;
-      if (role == LoopRole::kMap || role == LoopRole::kSites) producers.push_back(producer);
+    for (const Producer& producer : node(n).producers) {
+      if (is_fusible(producer) && node(producer.node).region == region_)
+        producers.push_back(producer.node * kMaxOutputs + producer.value);
     }
     return producers;
+  }
+
+  bool is_fusible(const Producer& producer) const {
+    return producer.node >= 0 && node(producer.node).values[index(producer.value)].role != LoopRole::kSink;
   }
 
   const char* sibling_obstacle(int n, int cluster) {
@@ -227,30 +241,44 @@ class ClusterFormer {
     if (into.has_bare_loop || !node(n).loop->has_result) return "it yields a builder";
     // A filter fuses only with loops that walk over nothing else.
     if (kind_ == FusionKind::kVertical && walks_over_sites(n)) {
-      const bool alike =
-          std::ranges::all_of(node(n).iterators, [&](int it) { return into.iterators.contains(it); }) &&
-          into.iterators.size() == 1;
-      if (!alike || node(n).uses_index != into.uses_index) return "it walks over other vectors too";
+      const auto guarded = [&](int it) { return is_guarded(it); };
+      const bool same = into.iterators.size() == 1 && std::ranges::all_of(node(n).iterators, [&](int it) {
+                          return into.iterators.contains(it);
+                        });
+      const bool aligned =
+          std::ranges::all_of(node(n).iterators, guarded) && std::ranges::all_of(into.iterators, guarded);
+      if (!(same || aligned) || node(n).uses_index != into.uses_index)
+        return "it walks over other vectors too";
     }
-    return obstacle(n, cluster, {cluster}, true);
+    return obstacle(n, cluster, {cluster});
   }
 
   bool walks_over_sites(int n) const {
-    return std::ranges::any_of(node(n).producers, [&](int producer) {
-      return producer >= 0 && node(producer).role == LoopRole::kSites;
+    return std::ranges::any_of(node(n).producers, [&](const Producer& producer) {
+      return producer.node >= 0 && is_sites(producer.node);
     });
   }
 
-  // Why a loop cannot join a cluster, if it joins all of `joined`; null when it can.
-  const char* obstacle(int n, int cluster, const std::vector<int>& joined, bool has_output) {
+  // Walks over a filtered vector that others may be aligned with.
+  bool is_guarded(int iterator) const {
+    const Producer& producer = producer_of_.at(iterator);
+    return producer.node >= 0 && is_sites(producer.node) && node(producer.node).guard >= 0;
+  }
+
+  bool is_sites(int n) const { return node(n).loop && node(n).role() == LoopRole::kSites; }
+
+  // Why a loop cannot join a cluster, if it joins all of `joined`; null when it
+  // can.
+  const char* obstacle(int n, int cluster, const std::vector<int>& joined) {
     const Forming& into = forming(cluster);
     if (into.cluster.num_loops == 0) return "its user is no loop";
+    const auto num_outputs = static_cast<int>(std::ranges::count(outputs(n, joined), true));
     // Past a foreign call moves only what cannot fail, and nobody else needs.
-    const bool moves_freely = !has_output && !ir::may_fail_or_diverge(node(n).binding.value);
+    const bool moves_freely = num_outputs == 0 && !ir::may_fail_or_diverge(node(n).binding.value);
     if (node(n).region != into.region && !moves_freely) return "a foreign call comes in between";
     const bool is_producer = uses_whole_vector(n, cluster);
-    if (node(n).role == LoopRole::kSites && is_producer) {
-      if (const char* reason = sites_obstacle(n, into)) return reason;
+    if (is_sites(n) && is_producer) {
+      if (const char* reason = sites_obstacle(n, cluster)) return reason;
     } else if (node(n).space != into.space) {
       return "the numbers of iterations may differ";
     }
@@ -260,7 +288,8 @@ class ClusterFormer {
         if (std::ranges::count(joined, user) == 0) {
           level = std::max(level, forming(user).level);
         } else if (!may_fuse_along(n, use)) {
-          return "the loop also uses the vector in another way than element by element";
+          return "the loop also uses the vector in another way than element by "
+                 "element";
         }
       }
     }
@@ -268,27 +297,47 @@ class ClusterFormer {
     if (into.num_nodes + num_nodes(n) > kMaxLoopNodes) return "the loop would be too large";
     if (into.iterators.size() + node(n).iterators.size() > kMaxIterators)
       return "the loop would walk over too many vectors";
-    if (has_output && into.num_outputs >= kMaxOutputs) return "the loop would have too many builders";
-    if (has_output && into.has_bare_loop) return "its vector is needed beside the builder of the loop";
+    if (into.num_outputs + num_outputs > kMaxOutputs) return "the loop would have too many builders";
+    if (num_outputs > 0 && into.has_bare_loop) return "its vector is needed beside the builder of the loop";
     if (!merged_annotations(into.cluster.annotations, node(n).loop->for_expr.annotations()))
       return "the annotations of the loops differ";
     return nullptr;
   }
 
-  // A filter renumbers: what is inside walks over its vector alone, and does not count.
-  const char* sites_obstacle(int n, const Forming& into) const {
-    for (const BlockUse& use : node(n).uses) {
-      if (use.iterator < 0) continue;
-      const int iterator = node(use.user).iterators[index(use.iterator)];
-      if (!into.iterators.contains(iterator) || into.iterators.size() != 1)
-        return "it merges a varying number of elements, and the loop walks over other vectors too";
-    }
+  // A filter renumbers: what is inside walks over its vector alone, or over
+  // those of filters with the same condition, and does not count.
+  const char* sites_obstacle(int n, int cluster) {
+    const Forming& into = forming(cluster);
+    if (!find_twins(n, cluster))
+      return "it merges a varying number of elements, and the loop walks over "
+             "other vectors too";
     if (into.uses_index)
-      return "it merges a varying number of elements, and the loop uses its iteration number";
+      return "it merges a varying number of elements, and the loop uses its "
+             "iteration number";
     if (node(n).num_sites > 1 &&
         static_cast<std::uint32_t>(node(n).num_sites) * into.num_nodes > kMaxLoopNodes / 8)
       return "it merges in several places, so that the loop would be copied";
     return nullptr;
+  }
+
+  // The other filters that the cluster walks over the vectors of; nothing where
+  // they differ, or are used elsewhere.
+  std::optional<std::vector<int>> find_twins(int n, int cluster) const {
+    std::vector<int> twins;
+    for (int iterator : forming_[index(cluster)].iterators) {
+      const int other = producer_of_.at(iterator).node;
+      if (other == n) continue;
+      if (other < 0 || !is_guarded(iterator) || node(other).guard != node(n).guard ||
+          node(other).space != node(n).space || node(other).region != node(n).region || other > n)
+        return std::nullopt;
+      const bool is_used_here = std::ranges::all_of(node(other).uses, [&](const BlockUse& use) {
+        return may_fuse_along(other, use) && of_node_[index(use.user)] == std::vector{cluster};
+      });
+      if (!is_used_here || !merged_annotations({}, node(other).loop->for_expr.annotations())->empty())
+        return std::nullopt;
+      twins.push_back(other);
+    }
+    return twins;
   }
 
   bool uses_whole_vector(int n, int cluster) const {
@@ -298,12 +347,10 @@ class ClusterFormer {
   }
 
   bool may_fuse_along(int n, const BlockUse& use) const {
-    const LoopRole role = node(n).role;
-    return kind_ == FusionKind::kVertical && use.iterator >= 0 &&
-           (role == LoopRole::kMap || role == LoopRole::kSites);
+    return kind_ == FusionKind::kVertical && use.iterator >= 0 && is_fusible({n, use.value});
   }
 
-  void join(int n, int cluster, const std::vector<int>& joined, bool has_output) {
+  void join(int n, int cluster, const std::vector<int>& joined) {
     Forming& into = forming(cluster);
     int level = 0;
     for (const BlockUse& use : node(n).uses) {
@@ -312,23 +359,31 @@ class ClusterFormer {
       }
     }
     into.level = std::max(into.level, level + 1);
+    highest_ = std::max(highest_, into.level);
     const bool is_producer = uses_whole_vector(n, cluster);
-    ClusterMember member{.node = n, .has_output = has_output, .inside = {}};
-    if (is_producer) {
-      for (const BlockUse& use : node(n).uses) {
-        if (use.iterator >= 0) into.iterators.erase(node(use.user).iterators[index(use.iterator)]);
+    ClusterMember member{.node = n, .outputs = outputs(n, joined), .inside = {}, .twins = {}};
+    if (is_producer && is_sites(n)) {
+      const std::vector<int> twins = *find_twins(n, cluster);
+      for (int twin : twins) {
+        member.twins.push_back({.node = twin, .outputs = {false}, .inside = {}, .twins = {}});
+        of_node_[index(twin)].push_back(cluster);
       }
-    }
-    if (is_producer && node(n).role == LoopRole::kSites) {
       std::ranges::sort(into.cluster.members, {}, &ClusterMember::node);
       member.inside = std::move(into.cluster.members);
       into.cluster.members.clear();
+      into.iterators.clear();
       into.num_nodes *= static_cast<std::uint32_t>(node(n).num_sites);
+      into.uses_index = false;
       into.space = node(n).space;
+    } else if (is_producer) {
+      for (const BlockUse& use : node(n).uses) {
+        if (may_fuse_along(n, use)) into.iterators.erase(node(use.user).iterators[index(use.iterator)]);
+      }
     }
+    for (const ClusterMember& twin : member.twins) count(twin, into);
+    count(member, into);
     into.cluster.members.push_back(std::move(member));
     of_node_[index(n)].push_back(cluster);
-    count(n, into, has_output);
     add_keys(n, cluster);
   }
 
@@ -345,28 +400,30 @@ class ClusterFormer {
     for (const BlockUse& use : node(n).uses) {
       for (int user : of_node_[index(use.user)]) begun.level = std::max(begun.level, forming(user).level);
     }
-    ++begun.level;
+    highest_ = std::max(highest_, ++begun.level);
     begun.region = region_;
-    begun.cluster.members.push_back({.node = n, .has_output = true, .inside = {}});
+    ClusterMember member{.node = n, .outputs = outputs(n, {}), .inside = {}, .twins = {}};
     const auto cluster = static_cast<int>(forming_.size());
     of_node_[index(n)].push_back(cluster);
-    if (node(n).role != LoopRole::kNone) {
+    if (node(n).loop) {
       begun.space = node(n).space;
       begun.has_bare_loop = !node(n).loop->has_result;
-      count(n, begun, true);
+      count(member, begun);
     }
+    begun.cluster.members.push_back(std::move(member));
     forming_.push_back(std::move(begun));
-    if (node(n).role != LoopRole::kNone) add_keys(n, cluster);
+    if (node(n).loop) add_keys(n, cluster);
   }
 
-  void count(int n, Forming& into, bool has_output) {
-    into.num_nodes += num_nodes(n);
-    into.num_outputs += has_output ? 1 : 0;
-    into.uses_index = (into.uses_index && into.cluster.members.back().inside.empty()) || node(n).uses_index;
-    into.iterators.insert(node(n).iterators.begin(), node(n).iterators.end());
-    into.cluster.annotations =
-        *merged_annotations(into.cluster.annotations, node(n).loop->for_expr.annotations());
-    const auto fused = ir::annotated_integer(node(n).loop->for_expr.annotations(), kFused);
+  void count(const ClusterMember& member, Forming& into) {
+    const BlockNode& node = this->node(member.node);
+    into.num_nodes += num_nodes(member.node);
+    into.num_outputs += static_cast<int>(std::ranges::count(member.outputs, true));
+    into.uses_index |= node.uses_index;
+    into.iterators.insert(node.iterators.begin(), node.iterators.end());
+    const ir::Annotations annotations = node.loop->for_expr.annotations();
+    into.cluster.annotations = *merged_annotations(into.cluster.annotations, annotations);
+    const auto fused = ir::annotated_integer(annotations, kFused);
     into.cluster.num_loops += static_cast<int>(fused.value_or(1));
   }
 
@@ -408,10 +465,12 @@ class ClusterFormer {
   std::vector<std::vector<int>> of_node_;
   std::vector<std::int64_t> costs_;
   std::vector<std::int64_t> sources_;
+  std::unordered_map<int, Producer> producer_of_;  // by iterator
   std::unordered_map<int, std::vector<int>> by_key_;
   std::unordered_map<int, int> merged_into_;
   int region_ = -1;
-  int floor_ = 0;
+  int floor_ = 0;    // every level of the region is higher
+  int highest_ = 0;  // of all levels
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kMaxBranchDepth = 64;
 
-// Counts merges in the part of a body that handles a builder and its later states.
+// Counts merges in the part of a body that handles a builder and its later
+// states.
 class SiteCounter {
  public:
   explicit SiteCounter(const ir::Parameter& builder) : type_(builder.type) {
@@ -62,12 +63,11 @@ class SiteCounter {
   std::unordered_set<std::uint64_t> states_;
 };
 
-ir::Expr merged_once(ir::Expr tail, ir::Symbol builder, ir::Arena& arena, int depth) {
+ir::Expr merged_once(ir::Expr tail, ir::Expr builder, ir::Arena& arena, int depth) {
   if (depth > kMaxBranchDepth) return {};
   if (const auto* merge = tail.as<ir::Merge>()) {
-    const auto* into = merge->builder.as<ir::Ident>();
     const auto* appender = merge->builder.type().as<ir::AppenderType>();
-    return into && into->symbol == builder && appender && merge->value.type() == appender->element
+    return appender && merge->value.type() == appender->element && is_same_path(merge->builder, builder)
                ? merge->value
                : ir::Expr();
   }
@@ -141,6 +141,22 @@ const ir::AppenderType* filled_appender(const Loop& loop) {
   return loop.node->builder.type().as<ir::AppenderType>();
 }
 
+ir::Expr builder_parameter(const ir::Lambda& function, ir::Arena& arena) {
+  return arena.ident(function.parameters[0].symbol, function.parameters[0].type, function.body.span());
+}
+
+bool is_same_path(ir::Expr left, ir::Expr right) {
+  const auto* left_field = left.as<ir::GetField>();
+  const auto* right_field = right.as<ir::GetField>();
+  while (left_field && right_field && left_field->index == right_field->index) {
+    left = left_field->value;
+    right = right_field->value;
+    left_field = left.as<ir::GetField>();
+    right_field = right.as<ir::GetField>();
+  }
+  return left == right;
+}
+
 ir::Expr split_lets(ir::Expr expr, std::vector<Binding>& bindings) {
   for (const ir::Let* let; (let = expr.as<ir::Let>()); expr = let->body)
     bindings.push_back({let->symbol, let->value, expr.span()});
@@ -158,7 +174,7 @@ ir::Expr join_lets(std::span<const Binding> bindings, ir::Expr body, ir::Arena& 
   return body;
 }
 
-ir::Expr merged_once(ir::Expr tail, ir::Symbol builder, ir::Arena& arena) {
+ir::Expr merged_once(ir::Expr tail, ir::Expr builder, ir::Arena& arena) {
   return merged_once(tail, builder, arena, 0);
 }
 
