@@ -82,6 +82,16 @@ const HostTarget& host() {
   return found;
 }
 
+bool host_has(std::string_view feature) {
+  static const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  return features.lookup(feature);
+}
+
+int narrowest_compress_bits() {
+  if (!host_has("avx512vl")) return 0;
+  return host_has("avx512vbmi2") ? 8 : 32;
+}
+
 std::unique_ptr<llvm::TargetMachine> make_target_machine(bool optimize) {
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // fuses what carries the contract flag only
@@ -256,7 +266,8 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
   const int simd_bits =
       options.simd_width_bits == 0 ? host_simd_bits() : std::min(options.simd_width_bits, host_simd_bits());
   EmitOptions emit = options.emit;
-  emit.math_vector_bits = std::max(simd_bits, 128);
+  emit.vector_bits = std::max(simd_bits, 128);
+  emit.narrowest_compress_bits = narrowest_compress_bits();
   ModuleEmitter(module, **runtime, emit, constants).emit_program(program);
 
   const std::size_t largest = largest_function(module);

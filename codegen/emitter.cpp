@@ -112,10 +112,49 @@ Emitter::Emitter(ModuleEmitter& owner, llvm::Function* filled)
   error_targets_.push_back({nullptr, nullptr, nullptr});
 }
 
-const Value& Emitter::bound(ir::Symbol symbol) const {
+Value Emitter::bound(ir::Symbol symbol) {
+  if (const auto lazy = lazy_.find(symbol.id()); lazy != lazy_.end()) {
+    return lazy_leaves(symbol.id(), lazy->second.type, 0, lazy->second.leaves.size());
+  }
   const auto found = symbols_.find(symbol.id());
   ir::internal_check(found != symbols_.end(), "symbol " + std::string(symbol.name()) + " is bound");
   return found->second;
+}
+
+void Emitter::bind_lazily(ir::Symbol symbol, ir::Type type, LoadLeaf load) {
+  std::vector<llvm::Value*> leaves(flat(type).leaves.size());
+  lazy_[symbol.id()] = {type, std::move(load), std::move(leaves)};
+}
+
+Value Emitter::lazy_leaves(std::uint64_t symbol, ir::Type type, std::size_t first, std::size_t count) {
+  LazyValue& lazy = lazy_.at(symbol);
+  Value value{type, {}};
+  for (std::size_t leaf = first; leaf < first + count; ++leaf) {
+    if (!lazy.leaves[leaf]) {
+      lazy.leaves[leaf] = lazy.load(leaf);
+      loaded_.push_back({symbol, leaf});
+    }
+    value.leaves.push_back(lazy.leaves[leaf]);
+  }
+  return value;
+}
+
+std::optional<Value> Emitter::lazy_field(ir::Expr expr) {
+  std::size_t first = 0;
+  ir::Expr place = expr;
+  while (const auto* field = place.as<ir::GetField>()) {
+    first += flat(field->value.type()).member_leaves[field->index];
+    place = field->value;
+  }
+  const auto* root = place.as<ir::Ident>();
+  if (!root || !lazy_.contains(root->symbol.id())) return std::nullopt;
+  return lazy_leaves(root->symbol.id(), expr.type(), first, flat(expr.type()).leaves.size());
+}
+
+void Emitter::forget_loaded(std::size_t mark) {
+  for (std::size_t i = mark; i < loaded_.size(); ++i)
+    lazy_.at(loaded_[i].symbol).leaves[loaded_[i].leaf] = nullptr;
+  loaded_.resize(mark);
 }
 
 void Emitter::finish() {
@@ -273,11 +312,13 @@ Value Emitter::branch(llvm::Value* condition, const std::function<Value()>& on_t
   llvm::BasicBlock* joined = block("joined");
   ir.CreateCondBr(condition, then_block, else_block);
   ir.SetInsertPoint(then_block);
-  const Value left = on_true();
+  Value left;
+  part([&] { left = on_true(); });
   llvm::BasicBlock* then_end = ir.GetInsertBlock();
   ir.CreateBr(joined);
   ir.SetInsertPoint(else_block);
-  const Value right = on_false();
+  Value right;
+  part([&] { right = on_false(); });
   llvm::BasicBlock* else_end = ir.GetInsertBlock();
   ir.CreateBr(joined);
   ir.SetInsertPoint(joined);
@@ -300,7 +341,7 @@ void Emitter::when(llvm::Value* condition, const std::function<void()>& body) {
   llvm::BasicBlock* joined = block("joined");
   ir.CreateCondBr(condition, then_block, joined);
   ir.SetInsertPoint(then_block);
-  body();
+  part(body);
   ir.CreateBr(joined);
   ir.SetInsertPoint(joined);
 }
@@ -331,7 +372,7 @@ void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Valu
   index->addIncoming(i64(0), before);
   ir.CreateCondBr(ir.CreateICmpSLT(index, count), inside, after);
   ir.SetInsertPoint(inside);
-  body(index);
+  part([&] { body(index); });
   index->addIncoming(ir.CreateNSWAdd(index, i64(1)), ir.GetInsertBlock());
   llvm::BranchInst* back = ir.CreateBr(header);
   if (length == LoopLength::kShort)
@@ -347,6 +388,12 @@ void Emitter::pop_cleanup() {
   ir.SetInsertPoint(target.block);
   target.cleanup();
   leave_with(target.code);
+}
+
+Emitter::Caught Emitter::pop_catch() {
+  const ErrorTarget target = std::move(error_targets_.back());
+  error_targets_.pop_back();
+  return {target.block, target.code};
 }
 
 llvm::Value* Emitter::open_scope() {

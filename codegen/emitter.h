@@ -4,6 +4,7 @@
 #include <llvm/IR/Module.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 #include "codegen/llvm_types.h"
 #include "ir/error.h"
 #include "ir/fields.h"
+#include "ir/typing.h"
 #include "runtime/abi.h"
 #include "runtime/layout.h"
 
@@ -31,7 +33,9 @@ struct Value {
 struct EmitOptions {
   bool deterministic = true;
   bool allow_fma = false;
-  int math_vector_bits = 0;  ///< widest vectors that the mathematical functions may be called with
+  int vector_bits = 128;  ///< of a register
+  /// The narrowest integers of which a vector can be compressed by an instruction; 0: there is none.
+  int narrowest_compress_bits = 0;
 };
 
 /// What values are compared for.
@@ -75,7 +79,7 @@ class ModuleEmitter {
   TypeMap& types() { return types_; }
   const EmitOptions& options() const { return options_; }
   std::uint32_t max_math_lanes(ir::ScalarKind kind) const {
-    return static_cast<std::uint32_t>(options_.math_vector_bits / ir::bit_width(kind));
+    return static_cast<std::uint32_t>(options_.vector_bits / ir::bit_width(kind));
   }
   const runtime::TypeLayout& layout(ir::Type type) { return constants_.layouts.of(type); }
 
@@ -85,6 +89,7 @@ class ModuleEmitter {
   }
   ir::Type simd_type(ir::ScalarKind kind) { return constants_.arena.simd(kind); }
   ir::Type vector_type(ir::Type element) { return constants_.arena.vec(element); }
+  ir::Type merge_type(ir::Type builder) { return ir::merge_type(builder, constants_.arena); }
 
   /// A function of runtime/calls.h or runtime/bitcode, declared as there.
   llvm::Function* runtime_function(std::string_view name);
@@ -137,7 +142,13 @@ class Emitter {
   llvm::Value* emit_scalar(ir::Expr expr) { return emit(expr).scalar(); }
 
   void bind(ir::Symbol symbol, Value value) { symbols_[symbol.id()] = std::move(value); }
-  const Value& bound(ir::Symbol symbol) const;
+  /// Binds a value whose leaves are made where they are first needed: each by `load`, at the emitter's place.
+  /// A leaf that was made in a part that may be skipped is made again after it.
+  using LoadLeaf = std::function<llvm::Value*(std::size_t leaf)>;
+  void bind_lazily(ir::Symbol symbol, ir::Type type, LoadLeaf load);
+  Value bound(ir::Symbol symbol);
+  /// A field of a symbol bound lazily, or a field of such a field; nothing for other expressions.
+  std::optional<Value> lazy_field(ir::Expr expr);
 
   /// Symbols whose builders belong to an enclosing loop: its parameter, and what was merged into since.
   void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
@@ -179,12 +190,21 @@ class Emitter {
   void fail_if(llvm::Value* condition, ErrorCode code, ir::Span span);
   /// Leaves the function if `code` is not kSuccess, reporting the place (if it is known).
   void check(llvm::Value* code, ir::Span span);
-  /// Leaves with a code that was reported already.
+  /// Leaves with a code that was reported already, if it is not kSuccess.
   void propagate(llvm::Value* code);
+  /// The same whatever it is: ends the current block.
+  void leave_with(llvm::Value* code);
   void poll();
   /// Writes `on_true` and `on_false` in blocks of their own, and joins their values.
   Value branch(llvm::Value* condition, const std::function<Value()>& on_true,
                const std::function<Value()>& on_false);
+  /// Writes a part of the code that may be skipped, or run several times.
+  template <class F>
+  void part(F&& write) {
+    const std::size_t mark = loaded_.size();
+    write();
+    forget_loaded(mark);
+  }
   /// Writes `body` where the condition holds.
   void when(llvm::Value* condition, const std::function<void()>& body);
   /// Counts from 0 to `count`, `count` excluded. Loops that are seldom long are not worth LLVM's time to
@@ -199,6 +219,14 @@ class Emitter {
     error_targets_.push_back({nullptr, nullptr, std::move(cleanup)});
   }
   void pop_cleanup();
+  /// Where errors go instead of leaving the function: a block that has no code yet.
+  struct Caught {
+    llvm::BasicBlock* block = nullptr;  ///< null: nothing fails
+    llvm::Value* code = nullptr;        ///< reported already (weld_rt_fail)
+  };
+  /// Errors until popped are caught.
+  void push_catch() { error_targets_.push_back({nullptr, nullptr, nullptr}); }
+  Caught pop_catch();
 
   // --- Calls.
   llvm::CallInst* call(std::string_view name, llvm::ArrayRef<llvm::Value*> arguments);
@@ -245,9 +273,22 @@ class Emitter {
     std::function<void()> cleanup;
   };
 
-  void leave_with(llvm::Value* code);
+  struct LazyValue {
+    ir::Type type;
+    LoadLeaf load;
+    std::vector<llvm::Value*> leaves;  // null: not made yet
+  };
+  struct LoadedLeaf {
+    std::uint64_t symbol;
+    std::size_t leaf;
+  };
+
+  void forget_loaded(std::size_t mark);
+  Value lazy_leaves(std::uint64_t symbol, ir::Type type, std::size_t first, std::size_t count);
 
   std::unordered_map<std::uint64_t, Value> symbols_;
+  std::unordered_map<std::uint64_t, LazyValue> lazy_;
+  std::vector<LoadedLeaf> loaded_;  // in the order of their making
   std::unordered_set<std::uint64_t> loop_states_;
   int loop_depth_ = 0;
   std::vector<ErrorTarget> error_targets_;  // the outermost returns
@@ -255,6 +296,10 @@ class Emitter {
 
 /// Lowering of the parts of expressions that fill a file of their own.
 Value emit_loop(Emitter& emitter, ir::Expr loop);
+Value emit_gather(Emitter& emitter, ir::Expr gather);
+Value emit_any_lane(Emitter& emitter, ir::Expr any_lane);
+Value emit_map_lanes(Emitter& emitter, ir::Expr map_lanes);
+Value emit_for_lanes(Emitter& emitter, ir::Expr for_lanes);
 Value emit_iterate(Emitter& emitter, ir::Expr iterate);
 Value emit_sort(Emitter& emitter, ir::Expr sort);
 Value emit_foreign_call(Emitter& emitter, ir::Expr foreign_call);

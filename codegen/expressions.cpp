@@ -126,11 +126,10 @@ struct Lowering {
     return value;
   }
 
-  Value operator()(const ir::Gather&) const { return not_lowered(); }
-  Value operator()(const ir::AnyLane&) const { return not_lowered(); }
-  Value operator()(const ir::MapLanes&) const { return not_lowered(); }
-  Value operator()(const ir::ForLanes&) const { return not_lowered(); }
-  Value operator()(const ir::PartialSort&) const { return emit_sort(emitter, expr); }
+  Value operator()(const ir::Gather&) const { return emit_gather(emitter, expr); }
+  Value operator()(const ir::AnyLane&) const { return emit_any_lane(emitter, expr); }
+  Value operator()(const ir::MapLanes&) const { return emit_map_lanes(emitter, expr); }
+  Value operator()(const ir::ForLanes&) const { return emit_for_lanes(emitter, expr); }
   Value not_lowered() const {
     ir::internal_check(false, "the form is lowered");
     return {};
@@ -138,6 +137,7 @@ struct Lowering {
 
   Value operator()(const ir::Iterate&) const { return emit_iterate(emitter, expr); }
   Value operator()(const ir::Sort&) const { return emit_sort(emitter, expr); }
+  Value operator()(const ir::PartialSort&) const { return emit_sort(emitter, expr); }
   Value operator()(const ir::ForeignCall&) const { return emit_foreign_call(emitter, expr); }
   Value operator()(const ir::Serialize&) const { return emit_serialize(emitter, expr); }
   Value operator()(const ir::Deserialize&) const { return emit_deserialize(emitter, expr); }
@@ -166,6 +166,7 @@ struct Lowering {
   }
 
   Value operator()(const ir::GetField& node) const {
+    if (std::optional<Value> field = emitter.lazy_field(expr)) return *std::move(field);
     return emitter.member(emitter.emit(node.value), node.index);
   }
 

@@ -2,8 +2,15 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include "codegen/lane_memory.h"
+
 namespace weld::codegen {
 namespace {
+
+bool is_one(ir::Expr expr) {
+  const auto* literal = expr.as<ir::Literal>();
+  return literal && literal->value.bits == 1;
+}
 
 // Iterations from start, exclusive of end, by stride.
 llvm::Value* strided_count(Emitter& emitter, const EvaluatedIterator& it) {
@@ -67,6 +74,7 @@ std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::Fo
     EvaluatedIterator& made = evaluated.emplace_back();
     made.kind = it.kind;
     made.strided = static_cast<bool>(it.start);
+    made.has_unit_stride = !it.start || is_one(it.stride);
     made.span = it.data ? it.data.span() : it.start.span();
     if (it.data) {
       made.element = it.data.type().as<ir::VecType>()->element;
@@ -116,6 +124,105 @@ Value iterator_element(Emitter& emitter, const EvaluatedIterator& it, llvm::Valu
     position = ir.CreateAdd(it.start(), ir.CreateMul(index, it.stride()));
   }
   return emitter.load_element(it.element, emitter.element_address(data, position, bytes), it.span);
+}
+
+llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* step, std::uint32_t count) {
+  auto& ir = emitter.ir;
+  llvm::SmallVector<llvm::Constant*, 64> numbers;
+  for (std::uint32_t lane = 0; lane < count; ++lane) numbers.push_back(emitter.i64(lane));
+  llvm::Value* steps = llvm::ConstantVector::get(numbers);
+  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(step); !constant || !constant->isOne())
+    steps = ir.CreateMul(steps, ir.CreateVectorSplat(count, step));
+  return ir.CreateAdd(ir.CreateVectorSplat(count, first), steps);
+}
+
+namespace {
+
+// A leaf of the elements of an iterator.
+struct ElementLeaf {
+  const EvaluatedIterator* iterator;
+  Leaf leaf;
+};
+
+// The leaves that have lanes, in the order of lanes_type's.
+void collect_lane_leaves(Emitter& emitter, const EvaluatedIterator& it, ir::Type type, std::int64_t offset,
+                         std::vector<ElementLeaf>& leaves) {
+  const FlatType& flat = emitter.flat(type);
+  if (type.as<ir::ScalarType>()) {
+    Leaf leaf = flat.leaves.front();
+    leaf.offset = offset;
+    leaves.push_back({&it, leaf});
+  }
+  const auto* structure = type.as<ir::StructType>();
+  if (!structure) return;
+  std::int64_t end = 0;
+  for (ir::Type member : structure->members) {
+    const FlatType& part = emitter.flat(member);
+    end = (end + part.align_bytes - 1) / part.align_bytes * part.align_bytes;
+    collect_lane_leaves(emitter, it, member, offset + end, leaves);
+    end += part.size_bytes;
+  }
+}
+
+// The places of the elements of an nditer, one by one.
+llvm::Value* nd_places(Emitter& emitter, const EvaluatedIterator& it, llvm::Value* first,
+                       std::uint32_t count) {
+  auto& ir = emitter.ir;
+  llvm::Value* places = llvm::PoisonValue::get(llvm::FixedVectorType::get(ir.getInt64Ty(), count));
+  for (std::uint32_t lane = 0; lane < count; ++lane) {
+    llvm::Value* place = emitter.call(
+        "weld_bc_nditer_offset", {ir.CreateNSWAdd(first, emitter.i64(lane)), it.start(), it.shape().leaves[0],
+                                  it.strides().leaves[0], it.shape().leaves[1]});
+    places = ir.CreateInsertElement(places, place, lane);
+  }
+  return places;
+}
+
+llvm::Value* load_element_lanes(Emitter& emitter, const ElementLeaf& wanted, llvm::Value* first,
+                                std::uint32_t count) {
+  auto& ir = emitter.ir;
+  const EvaluatedIterator& it = *wanted.iterator;
+  if (it.kind == ir::IteratorKind::kRange) {
+    llvm::Value* step = it.has_unit_stride ? emitter.i64(1) : it.stride();
+    llvm::Value* start = ir.CreateAdd(it.start(), ir.CreateMul(first, step));
+    return counting_lanes(emitter, start, step, count);
+  }
+  const FlatType& element = emitter.flat(it.element);
+  llvm::Value* data = it.data().leaves[0];
+  if (it.has_shape())
+    return gather_lanes(emitter, element, wanted.leaf, data, nd_places(emitter, it, first, count), nullptr);
+  const auto contiguous = [&](llvm::Value* place) {
+    return load_lanes(emitter, element, wanted.leaf, emitter.element_address(data, place, element.size_bytes),
+                      count);
+  };
+  if (!it.strided) return contiguous(first);
+  if (it.has_unit_stride) return contiguous(ir.CreateAdd(it.start(), first));
+  const Value value = emitter.branch(
+      ir.CreateICmpEQ(it.stride(), emitter.i64(1)),
+      [&] { return Value{{}, {contiguous(ir.CreateAdd(it.start(), first))}}; },
+      [&] {
+        llvm::Value* start = ir.CreateAdd(it.start(), ir.CreateMul(first, it.stride()));
+        llvm::Value* places = counting_lanes(emitter, start, it.stride(), count);
+        return Value{{}, {gather_lanes(emitter, element, wanted.leaf, data, places, nullptr)}};
+      });
+  return value.scalar();
+}
+
+}  // namespace
+
+void bind_lane_elements(Emitter& emitter, std::span<const EvaluatedIterator> iterators,
+                        const ir::Parameter& parameter, llvm::Value* first, std::uint32_t count) {
+  std::vector<ElementLeaf> leaves;
+  for (const EvaluatedIterator& it : iterators) {
+    if (it.kind == ir::IteratorKind::kSimd) continue;  // its elements have no lanes
+    const ir::Type type =
+        it.kind == ir::IteratorKind::kRange ? ir::Type::scalar(ir::ScalarKind::kI64) : it.element;
+    collect_lane_leaves(emitter, it, type, 0, leaves);
+  }
+  emitter.bind_lazily(parameter.symbol, parameter.type,
+                      [&emitter, leaves = std::move(leaves), first, count](std::size_t leaf) {
+                        return load_element_lanes(emitter, leaves[leaf], first, count);
+                      });
 }
 
 }  // namespace weld::codegen

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "codegen/emitter.h"
@@ -10,7 +11,8 @@ namespace weld::codegen {
 struct EvaluatedIterator {
   ir::IteratorKind kind;
   bool strided = false;
-  ir::Type element;  ///< of the vector
+  bool has_unit_stride = false;  ///< known to be 1: not strided, or so written
+  ir::Type element;              ///< of the vector
   ir::Span span;
   llvm::Value* end = nullptr;  ///< where it is strided; needed for the count only
   /// Data (but for kRange), then start and stride if strided, then shape and strides of kNd: what the loop's
@@ -34,5 +36,13 @@ llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& 
 
 /// The element of an iteration, from 0. Its vectors, where it has some, are checked.
 Value iterator_element(Emitter& emitter, const EvaluatedIterator& iterator, llvm::Value* index);
+
+/// first, first + step, …: simd[i64,n].
+llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* step, std::uint32_t count);
+
+/// Binds the third parameter of a lanes function to the elements of the `count` iterations from `first` on.
+/// Each leaf is read where it is first used.
+void bind_lane_elements(Emitter& emitter, std::span<const EvaluatedIterator> iterators,
+                        const ir::Parameter& parameter, llvm::Value* first, std::uint32_t count);
 
 }  // namespace weld::codegen

@@ -26,6 +26,11 @@ struct LoopBuilder {
   bool by_blocks =
       false;  ///< a merger whose sum depends on order: totals of blocks, in lanes (ir/reduction_order.h)
   bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
+
+  bool is_exact_appender() const { return type.as<ir::AppenderType>() && merges.exact(); }
+  bool is_bounded_appender() const {
+    return type.as<ir::AppenderType>() && !merges.exact() && merges.most;
+  }
 };
 
 /// Facts about a `for`, found before code is written.

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "codegen/builders/builder.h"
+#include "codegen/loop_body.h"
 #include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
 #include "ir/reduction_order.h"
@@ -27,11 +28,7 @@ Value as_i64(llvm::Value* value) {
 class LoopEmitter {
  public:
   LoopEmitter(Emitter& emitter, ir::Expr loop)
-      : emitter_(emitter),
-        ir_(emitter.ir),
-        loop_(loop),
-        node_(*loop.as<ir::For>()),
-        lambda_(*node_.function.as<ir::Lambda>()) {}
+      : emitter_(emitter), ir_(emitter.ir), loop_(loop), node_(*loop.as<ir::For>()) {}
 
   Value emit() {
     iterators_ = evaluate_iterators(emitter_, node_);
@@ -42,7 +39,7 @@ class LoopEmitter {
     place_builders();
     reserve_exact_appenders();
     allocate_totals();
-    captured_ = ir::free_symbols(node_.function);
+    captured_ = captured_symbols();
     body_ = write_body();
     store_captures();
     const Value state = run();
@@ -72,18 +69,11 @@ class LoopEmitter {
     std::ranges::copy(part.leaves, state.leaves.begin() + builder.first_leaf);
   }
 
-  static bool is_exact_appender(const LoopBuilder& builder) {
-    return builder.type.as<ir::AppenderType>() && builder.merges.exact();
-  }
-  static bool is_bounded_appender(const LoopBuilder& builder) {
-    return builder.type.as<ir::AppenderType>() && !builder.merges.exact() && builder.merges.most;
-  }
-
   // Where every iteration merges the same number of times, the place of each element is known before: parts
   // of the loop write into one block.
   void reserve_exact_appenders() {
     for (const LoopBuilder& builder : plan_.builders) {
-      if (!is_exact_appender(builder) || builder.merges.least == 0) continue;
+      if (!builder.is_exact_appender() || builder.merges.least == 0) continue;
       llvm::Value* elements = emitter_.checked_bytes(count_, builder.merges.least, loop_.span());
       replace_part(builder_, builder,
                    reserve_appender(emitter_, part(builder_, builder), elements, loop_.span()));
@@ -172,6 +162,16 @@ class LoopEmitter {
     emitter_.call(function, {emitter_.worker, totals.leaves[0], totals.leaves[1]});
   }
 
+  std::vector<ir::Parameter> captured_symbols() const {
+    std::vector<ir::Parameter> symbols = ir::free_symbols(node_.function);
+    if (!node_.lanes) return symbols;
+    for (const ir::Parameter& symbol : ir::free_symbols(node_.lanes)) {
+      if (std::ranges::find(symbols, symbol.symbol, &ir::Parameter::symbol) == symbols.end())
+        symbols.push_back(symbol);
+    }
+    return symbols;
+  }
+
   // --- Captures: captured symbols, iterators, totals, the number of iterations, the builder's state.
 
   ir::Type captures_type() {
@@ -198,22 +198,15 @@ class LoopEmitter {
     emitter_.store(emitter_.structure(captures_type_, members), captures_);
   }
 
-  struct Captures {
-    std::vector<EvaluatedIterator> iterators;
-    std::vector<Value> totals;
-    llvm::Value* count;
-    Value builder;
-  };
-
   // Loads the captures in a function of its own, and binds the captured symbols there.
-  Captures load_captures(Emitter& inside, llvm::Value* address) {
+  LoopCaptures load_captures(Emitter& inside, llvm::Value* address) {
     const Value all = inside.load(captures_type_, address);
     std::uint32_t next = 0;
     for (const ir::Parameter& symbol : captured_) {
       inside.bind(symbol.symbol, inside.member(all, next++));
       if (emitter_.is_loop_state(symbol.symbol)) inside.mark_loop_state(symbol.symbol);
     }
-    Captures captures;
+    LoopCaptures captures;
     for (const EvaluatedIterator& outer : iterators_) {
       EvaluatedIterator it = outer;
       for (Value& value : it.values) value = inside.member(all, next++);
@@ -242,241 +235,9 @@ class LoopEmitter {
     function->addFnAttr(nested ? llvm::Attribute::InlineHint : llvm::Attribute::NoInline);
     Emitter body(emitter_.module, function);
     body.set_loop_depth(emitter_.loop_depth() + 1);
-    write_blocks(body);
+    write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)));
     body.finish();
     return function;
-  }
-
-  // The states of the builders inside the body: one memory slot a leaf, which LLVM turns into registers.
-  struct BodyState {
-    std::vector<llvm::AllocaInst*> slots;               // by leaf of the loop's builder
-    std::vector<std::vector<llvm::AllocaInst*>> lanes;  // by builder that goes by blocks, by leaf
-  };
-
-  void write_blocks(Emitter& body) {
-    auto& ir = body.ir;
-    llvm::Function* function = body.function;
-    const Captures captures = load_captures(body, function->getArg(1));
-    llvm::Value* begin = function->getArg(2);
-    llvm::Value* end = function->getArg(3);
-    llvm::Value* partial = function->getArg(4);
-
-    BodyState state = load_state(body, partial);
-    llvm::Value* scope = nullptr;
-    if (plan_.allocates && !plan_.keeps_memory) scope = body.open_scope();
-
-    llvm::AllocaInst* block_slot = body.frame(ir.getInt64Ty(), "block_begin");
-    ir.CreateStore(begin, block_slot);
-    llvm::BasicBlock* next_block = body.block("next_block");
-    llvm::BasicBlock* in_block = body.block("in_block");
-    llvm::BasicBlock* done = body.block("done");
-    ir.CreateBr(next_block);
-    ir.SetInsertPoint(next_block);
-    llvm::Value* block_begin = ir.CreateLoad(ir.getInt64Ty(), block_slot);
-    ir.CreateCondBr(ir.CreateICmpSLT(block_begin, end), in_block, done);
-
-    ir.SetInsertPoint(in_block);
-    body.poll();
-    llvm::Value* rest = ir.CreateSub(end, block_begin);
-    llvm::Value* size =
-        ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, body.i64(plan_.block_iterations));
-    reserve_for_block(body, state, size);
-    start_lanes(body, state);
-    const auto iterate = [&](llvm::Value* index_in_block, llvm::Value* lane) {
-      if (scope) clear_scope(body, scope);
-      write_iteration(body, captures, state, ir.CreateNSWAdd(block_begin, index_in_block), lane);
-    };
-    llvm::Value* rounds_end = goes_in_rounds() ? write_rounds(body, size, iterate) : body.i64(0);
-    llvm::Value* lane_mask = ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)),
-                                             body.i64(0), body.i64(ir::kLanes - 1));
-    body.count_loop(
-        ir.CreateSub(size, rounds_end),
-        [&](llvm::Value* index) {
-          llvm::Value* index_in_block = ir.CreateNSWAdd(rounds_end, index);
-          iterate(index_in_block, ir.CreateAnd(index_in_block, lane_mask));
-        },
-        goes_in_rounds() ? LoopLength::kShort : LoopLength::kLong);
-    store_totals(body, captures, state, block_begin);
-    ir.CreateStore(ir.CreateAdd(block_begin, size), block_slot);
-    ir.CreateBr(next_block);
-
-    ir.SetInsertPoint(done);
-    if (scope) body.close_scope(scope);
-    store_state(body, state, partial);
-  }
-
-  // Sums in lanes vectorise when the loop over the lanes is the inner one: lane by lane, it is a plain loop
-  // over arrays. The body is then written twice, so it must be small.
-  bool goes_in_rounds() const {
-    constexpr std::uint32_t kMaxNodes = 300;
-    const ir::Expr body = lambda_.body;
-    return !totals_.empty() && !ir::any(body.effects() & ir::Effects::kLoops) &&
-           body.record().num_nodes <= kMaxNodes;
-  }
-
-  // Rounds of one iteration for each lane, as many as fit in the block; none in one that adds in order.
-  // Returns the number of iterations done.
-  static llvm::Value* write_rounds(Emitter& body, llvm::Value* size,
-                                   const std::function<void(llvm::Value*, llvm::Value*)>& iterate) {
-    auto& ir = body.ir;
-    llvm::Value* whole = ir.CreateAnd(size, body.i64(-ir::kLanes));
-    llvm::Value* end =
-        ir.CreateSelect(ir.CreateICmpSLT(size, body.i64(ir::kMinLanedIterations)), body.i64(0), whole);
-    body.count_loop(ir.CreateUDiv(end, body.i64(ir::kLanes)), [&](llvm::Value* round) {
-      llvm::Value* first = ir.CreateMul(round, body.i64(ir::kLanes), "", true, true);
-      body.count_loop(
-          body.i64(ir::kLanes), [&](llvm::Value* lane) { iterate(ir.CreateNSWAdd(first, lane), lane); },
-          LoopLength::kLong);
-    });
-    return end;
-  }
-
-  void clear_scope(Emitter& body, llvm::Value* scope) {
-    llvm::Value* sentinel = body.offset(scope, offsetof(runtime::Scope, blocks));
-    llvm::Value* first = body.load_field(body.ir.getPtrTy(), sentinel, offsetof(runtime::BlockLink, next));
-    body.when(body.ir.CreateICmpNE(first, sentinel),
-              [&] { body.call("weld_rt_scope_clear", {body.worker, scope}); });
-  }
-
-  BodyState load_state(Emitter& body, llvm::Value* partial) {
-    BodyState state;
-    for (const Leaf& leaf : body.flat(builder_.type).leaves) {
-      llvm::AllocaInst* slot = body.frame(leaf.type, "state");
-      state.slots.push_back(slot);
-      body.ir.CreateStore(body.load_leaf(leaf, body.offset(partial, leaf.offset)), slot);
-    }
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.by_blocks) continue;
-      auto& lanes = state.lanes.emplace_back();
-      for (const Leaf& leaf : body.flat(builder.type).leaves) {
-        llvm::AllocaInst* array = body.frame(llvm::ArrayType::get(leaf.type, ir::kLanes), "lanes");
-        array->setAlignment(llvm::Align(64));
-        lanes.push_back(array);
-      }
-    }
-    return state;
-  }
-
-  void store_state(Emitter& body, const BodyState& state, llvm::Value* partial) {
-    const auto& leaves = body.flat(builder_.type).leaves;
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-      llvm::Value* value = body.ir.CreateLoad(leaves[i].type, state.slots[i]);
-      body.store_leaf(leaves[i], value, body.offset(partial, leaves[i].offset));
-    }
-  }
-
-  Value load_slots(Emitter& body, const BodyState& state, const LoopBuilder& builder) {
-    Value value{builder.type, {}};
-    for (std::uint32_t i = 0; i < builder.num_leaves; ++i) {
-      llvm::AllocaInst* slot = state.slots[builder.first_leaf + i];
-      value.leaves.push_back(body.ir.CreateLoad(slot->getAllocatedType(), slot));
-    }
-    return value;
-  }
-
-  void store_slots(Emitter& body, const BodyState& state, const LoopBuilder& builder, const Value& value) {
-    for (std::uint32_t i = 0; i < builder.num_leaves; ++i) {
-      body.ir.CreateStore(value.leaves[i], state.slots[builder.first_leaf + i]);
-    }
-  }
-
-  // An iteration merges into an appender at most so often: room for a block is made once.
-  void reserve_for_block(Emitter& body, const BodyState& state, llvm::Value* size) {
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!is_bounded_appender(builder) || builder.merges.most == 0) continue;
-      llvm::Value* elements = body.ir.CreateMul(size, body.i64(*builder.merges.most));
-      store_slots(body, state, builder,
-                  reserve_appender(body, load_slots(body, state, builder), elements, loop_.span()));
-    }
-  }
-
-  void start_lanes(Emitter& body, const BodyState& state) {
-    std::size_t next = 0;
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.by_blocks) continue;
-      const auto* merger = builder.type.as<ir::MergerType>();
-      const Value identity = body.identity(merger->op, merger->value);
-      const auto& lanes = state.lanes[next++];
-      for (std::size_t i = 0; i < lanes.size(); ++i) {
-        body.ir.CreateStore(body.ir.CreateVectorSplat(ir::kLanes, identity.leaves[i]), lanes[i]);
-      }
-    }
-  }
-
-  void store_totals(Emitter& body, const Captures& captures, const BodyState& state,
-                    llvm::Value* block_begin) {
-    auto& ir = body.ir;
-    std::size_t next = 0;
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.by_blocks) continue;
-      const auto* merger = builder.type.as<ir::MergerType>();
-      const FlatType& flat = body.flat(merger->value);
-      Value total{merger->value, {}};
-      for (std::size_t i = 0; i < flat.leaves.size(); ++i) {
-        auto* vector_type = llvm::FixedVectorType::get(flat.leaves[i].type, ir::kLanes);
-        llvm::Value* lanes = ir.CreateAlignedLoad(vector_type, state.lanes[next][i], llvm::Align(64));
-        total.leaves.push_back(fold_lanes(body, merger->op, flat.leaves[i].scalar, lanes));
-      }
-      llvm::Value* block_index = ir.CreateUDiv(block_begin, body.i64(plan_.block_iterations));
-      llvm::Value* data = captures.totals[next].leaves[0];
-      body.store(total, body.element_address(data, block_index, flat.size_bytes));
-      ++next;
-    }
-  }
-
-  static llvm::Value* fold_lanes(Emitter& body, ir::MergeOp op, ScalarKind kind, llvm::Value* lanes) {
-    for (int half = ir::kLanes / 2; half > 0; half /= 2) {
-      llvm::SmallVector<int, 16> low;
-      llvm::SmallVector<int, 16> high;
-      for (int lane = 0; lane < half; ++lane) {
-        low.push_back(lane);
-        high.push_back(lane + half);
-      }
-      lanes = body.merge_scalars(op, kind, body.ir.CreateShuffleVector(lanes, low),
-                                 body.ir.CreateShuffleVector(lanes, high));
-    }
-    return body.ir.CreateExtractElement(lanes, std::uint64_t{0});
-  }
-
-  void write_iteration(Emitter& body, const Captures& captures, const BodyState& state, llvm::Value* index,
-                       llvm::Value* lane) {
-    auto& ir = body.ir;
-    Value builder{builder_.type, {}};
-    std::vector<llvm::Value*> homes;  // where each leaf is kept between iterations
-    std::size_t next = 0;
-    for (const LoopBuilder& each : plan_.builders) {
-      for (std::uint32_t i = 0; i < each.num_leaves; ++i) {
-        llvm::AllocaInst* slot = state.slots[each.first_leaf + i];
-        llvm::Type* type = slot->getAllocatedType();
-        llvm::Value* home = slot;
-        if (each.by_blocks) home = ir.CreateInBoundsGEP(type, state.lanes[next][i], lane);
-        homes.push_back(home);
-        builder.leaves.push_back(ir.CreateLoad(type, home));
-      }
-      next += each.by_blocks ? 1 : 0;
-      if (has_room(each)) builder.leaves[each.first_leaf + 2] = reserved_capacity(body);
-    }
-    std::vector<Value> elements;
-    for (const EvaluatedIterator& it : captures.iterators)
-      elements.push_back(iterator_element(body, it, index));
-    const ir::Type element_type = lambda_.parameters[2].type;
-    body.bind(lambda_.parameters[0].symbol, builder);
-    body.mark_loop_state(lambda_.parameters[0].symbol);
-    body.bind(lambda_.parameters[1].symbol, as_i64(index));
-    body.bind(lambda_.parameters[2].symbol,
-              elements.size() == 1 ? elements.front() : body.structure(element_type, elements));
-    const Value after = body.emit(lambda_.body);
-    for (const LoopBuilder& each : plan_.builders) {
-      for (std::uint32_t i = 0; i < each.num_leaves; ++i) {
-        const std::uint32_t leaf = each.first_leaf + i;
-        if (has_room(each) && i != 1) continue;  // neither data nor capacity change
-        ir.CreateStore(after.leaves[leaf], homes[leaf]);
-      }
-    }
-  }
-
-  static bool has_room(const LoopBuilder& builder) {
-    return is_exact_appender(builder) || is_bounded_appender(builder);
   }
 
   // --- Running.
@@ -627,11 +388,11 @@ class LoopEmitter {
     init_ = emitter_.module.add_function("loop_init",
                                          {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
     Emitter inside(emitter_.module, init_);
-    const Captures captures = load_captures(inside, init_->getArg(1));
+    const LoopCaptures captures = load_captures(inside, init_->getArg(1));
     Value state = captures.builder;
     for (const LoopBuilder& builder : plan_.builders) {
       const Value outer = part(captures.builder, builder);
-      if (is_exact_appender(builder)) {
+      if (builder.is_exact_appender()) {
         llvm::Value* written = inside.ir.CreateMul(init_->getArg(2), inside.i64(builder.merges.least));
         Value placed = outer;
         placed.leaves[1] = inside.ir.CreateAdd(outer.leaves[1], written);
@@ -650,11 +411,11 @@ class LoopEmitter {
     llvm::Type* pointer = ir_.getPtrTy();
     combine_ = emitter_.module.add_function("loop_combine", {pointer, pointer, pointer, ir_.getInt64Ty()});
     Emitter inside(emitter_.module, combine_);
-    const Captures captures = load_captures(inside, combine_->getArg(1));
+    const LoopCaptures captures = load_captures(inside, combine_->getArg(1));
     Value state = captures.builder;
     for (const LoopBuilder& builder : plan_.builders) {
       Value held = part(state, builder);
-      if (is_exact_appender(builder)) {
+      if (builder.is_exact_appender()) {
         llvm::Value* written = inside.ir.CreateMul(captures.count, inside.i64(builder.merges.least));
         held.leaves[1] = inside.ir.CreateAdd(held.leaves[1], written);
       } else if (!builder.by_blocks) {
@@ -708,7 +469,6 @@ class LoopEmitter {
   llvm::IRBuilder<>& ir_;
   ir::Expr loop_;
   const ir::For& node_;
-  const ir::Lambda& lambda_;
   bool derived_ = false;
   LoopPlan plan_;
   std::vector<EvaluatedIterator> iterators_;

@@ -1,6 +1,8 @@
 #include <cstddef>
 
 #include "codegen/builders/builder.h"
+#include "codegen/lane_memory.h"
+#include "ir/typing.h"
 
 // An appender's state is {data, length, capacity} in registers; runtime/appender.h grows it.
 
@@ -42,24 +44,15 @@ class AppenderOps final : public BuilderOps {
 
   Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
                     ir::Span span) const override {
-    const std::uint32_t count = lanes.type.as<ir::SimdType>()->lanes;
+    const std::uint32_t count = *ir::num_lanes(lanes.type);
     const ir::Type element = element_of(builder.type);
-    Value state = make_room(emitter, builder, count, span);
-    const std::int64_t bytes = emitter.flat(element).size_bytes;
-    if (!mask) {
-      const Leaf leaf = emitter.flat(lanes.type).leaves.front();
-      emitter.store_leaf(leaf, lanes.scalar(),
-                         emitter.element_address(state.leaves[0], state.leaves[1], bytes));
-      return lengthened(emitter, state, emitter.i64(count));
-    }
-    // Every lane is written; the length moves past those that count.
-    for (std::uint32_t lane = 0; lane < count; ++lane) {
-      const Value value{element, {emitter.ir.CreateExtractElement(lanes.scalar(), lane)}};
-      emitter.store(value, emitter.element_address(state.leaves[0], state.leaves[1], bytes));
-      llvm::Value* counts = emitter.ir.CreateExtractElement(mask, lane);
-      state = lengthened(emitter, state, emitter.ir.CreateZExt(counts, emitter.ir.getInt64Ty()));
-    }
-    return state;
+    const bool ends_there = builder.leaves[2] == reserved_capacity(emitter, Reserved::kExactly);
+    if (!has_stored_lanes(emitter, element) || (mask && ends_there))
+      return BuilderOps::merge_lanes(emitter, builder, lanes, mask, span);
+    const Value state = make_room(emitter, builder, count, span);
+    llvm::Value* address =
+        emitter.element_address(state.leaves[0], state.leaves[1], emitter.flat(element).size_bytes);
+    return lengthened(emitter, state, store_lanes(emitter, element, lanes, mask, address));
   }
 
   Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {
@@ -86,7 +79,7 @@ class AppenderOps final : public BuilderOps {
  private:
   // Room for `count` more elements. Nothing to do where the loop has made room before.
   static Value make_room(Emitter& emitter, const Value& builder, std::int64_t count, ir::Span span) {
-    if (builder.leaves[2] == reserved_capacity(emitter)) return builder;
+    if (has_reserved(emitter, builder)) return builder;
     return reserve_appender(emitter, builder, emitter.i64(count), span);
   }
 

@@ -1,6 +1,8 @@
 #include "codegen/builders/builder.h"
 
+#include "codegen/lane_memory.h"
 #include "ir/error.h"
+#include "ir/typing.h"
 
 namespace weld::codegen {
 
@@ -13,17 +15,20 @@ const BuilderOps& builder_ops(ir::Type builder) {
   return vecmerger_ops;
 }
 
-Value BuilderOps::merge_lanes(Emitter&, const Value& builder, const Value&, llvm::Value*, ir::Span) const {
-  ir::internal_check(false, "the builder takes lanes");
-  return builder;
+Value BuilderOps::merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
+                              ir::Span span) const {
+  const SpilledLanes values(emitter, emitter.module.merge_type(builder.type), lanes);
+  return merge_each_lane(emitter, builder, mask, *ir::num_lanes(lanes.type),
+                         [&](const Value& state, llvm::Value* lane) {
+                           return merge(emitter, state, values.lane(emitter, lane), span);
+                         });
 }
 
 Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) {
   const BuilderOps& ops = builder_ops(builder.type);
-  if (value.type.as<ir::SimdType>() && !takes_simd_elements(builder.type)) {
-    return ops.merge_lanes(emitter, builder, value, nullptr, span);
-  }
-  return ops.merge(emitter, builder, value, span);
+  const bool is_element = value.type == emitter.module.merge_type(builder.type);
+  return is_element ? ops.merge(emitter, builder, value, span)
+                    : ops.merge_lanes(emitter, builder, value, nullptr, span);
 }
 
 Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask,
@@ -35,9 +40,41 @@ Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, l
       mask, [&] { return merge_any(emitter, builder, value, span); }, [&] { return builder; });
 }
 
-bool takes_simd_elements(ir::Type builder) {
-  const auto* appender = builder.as<ir::AppenderType>();
-  return appender && appender->element.as<ir::SimdType>();
+Value merge_each_lane(Emitter& emitter, const Value& builder, llvm::Value* mask, std::uint32_t count,
+                      const std::function<Value(const Value&, llvm::Value*)>& add) {
+  auto& ir = emitter.ir;
+  std::vector<llvm::AllocaInst*> slots;  // null for constants: capacities that need no look
+  for (llvm::Value* leaf : builder.leaves) {
+    slots.push_back(llvm::isa<llvm::Constant>(leaf) && !leaf->getType()->isVectorTy()
+                        ? nullptr
+                        : emitter.frame(leaf->getType(), "state"));
+    if (slots.back()) ir.CreateStore(leaf, slots.back());
+  }
+  for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+    Value state{builder.type, {}};
+    std::vector<llvm::Value*> homes;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      llvm::Value* home = slots[i];
+      llvm::Type* type = builder.leaves[i]->getType();
+      if (const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type)) {
+        type = vector->getElementType();
+        llvm::Value* place = ir.CreateAnd(lane, emitter.i64(vector->getNumElements() - 1));
+        home = ir.CreateInBoundsGEP(type, home, place);
+      }
+      homes.push_back(home);
+      state.leaves.push_back(home ? ir.CreateLoad(type, home) : builder.leaves[i]);
+    }
+    const Value after = add(state, lane);
+    for (std::size_t i = 0; i < homes.size(); ++i) {
+      if (homes[i]) ir.CreateStore(after.leaves[i], homes[i]);
+    }
+  });
+  Value last{builder.type, {}};
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    last.leaves.push_back(slots[i] ? ir.CreateLoad(slots[i]->getAllocatedType(), slots[i])
+                                   : builder.leaves[i]);
+  }
+  return last;
 }
 
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
@@ -64,8 +101,23 @@ Value combine_tables(Emitter& emitter, const Value& into, const PartialArray& pa
   });
 }
 
-llvm::ConstantInt* reserved_capacity(Emitter& emitter) {
-  return emitter.i64(INT64_MAX);
+llvm::ConstantInt* reserved_capacity(Emitter& emitter, Reserved reserved) {
+  return emitter.i64(reserved == Reserved::kExactly ? INT64_MAX : INT64_MAX - 1);
+}
+
+bool has_reserved(Emitter& emitter, const Value& appender) {
+  llvm::Value* capacity = appender.leaves[2];
+  return capacity == reserved_capacity(emitter, Reserved::kExactly) ||
+         capacity == reserved_capacity(emitter, Reserved::kLanesMore);
+}
+
+llvm::Value* fold_halves(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes) {
+  std::uint32_t half = llvm::cast<llvm::FixedVectorType>(lanes->getType())->getNumElements() / 2;
+  for (; half > 0; half /= 2) {
+    lanes = emitter.merge_scalars(op, kind, some_lanes(emitter, lanes, 0, half),
+                                  some_lanes(emitter, lanes, half, half));
+  }
+  return emitter.ir.CreateExtractElement(lanes, std::uint64_t{0});
 }
 
 llvm::Value* fold_simd(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes) {

@@ -26,7 +26,9 @@ class BuilderOps {
   virtual Value create(Emitter& emitter, ir::Type type, const Value* argument, ir::Span span) const = 0;
   /// Adds one value of the merge type (ir/typing.h).
   virtual Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const = 0;
-  /// Adds the lanes of a simd value where `mask` (simd[bool]) is true; null: all. Appenders and mergers only.
+  /// Adds the lanes of a value of lanes_type(merge type, n) (ir/typing.h) where `mask` (simd[bool]) is true;
+  /// null: all. In a lanes function (ir/nodes.h: For), where a merger has vectors as leaves; elsewhere n is 4
+  /// and only appenders and mergers take lanes.
   virtual Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
                             ir::Span span) const;
   /// A state for a part of a loop over a builder in the state `outer`, to be combined into it.
@@ -52,8 +54,10 @@ Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::
 Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, llvm::Value* mask,
                    ir::Span span);
 
-/// An appender of whole simd values, for which lanes are one element.
-bool takes_simd_elements(ir::Type builder);
+/// Takes the builder, or struct of builders, of a lanes function through `add` for each lane where the mask
+/// is true (null: all `count`), in order. In there the builder is as a scalar iteration has it, of that lane.
+Value merge_each_lane(Emitter& emitter, const Value& builder, llvm::Value* mask, std::uint32_t count,
+                      const std::function<Value(const Value& builder, llvm::Value* lane)>& add);
 
 /// Writes a loop over the partial states and threads `into` through `add(into, partial)`.
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
@@ -69,9 +73,16 @@ Value combine_tables(Emitter& emitter, const Value& into, const PartialArray& pa
 Value reserve_appender(Emitter& emitter, const Value& builder, llvm::Value* count, ir::Span span);
 
 /// The capacity of an appender whose loop has made room for all merges: no merge has to check it.
-llvm::ConstantInt* reserved_capacity(Emitter& emitter);
+enum class Reserved : std::uint8_t {
+  kExactly,
+  kLanesMore,  ///< and for as many elements more as one merge has lanes
+};
+llvm::ConstantInt* reserved_capacity(Emitter& emitter, Reserved reserved);
+bool has_reserved(Emitter& emitter, const Value& appender);
 
-/// Folds the lanes of a simd value by halves (ir/reduction_order.h: fold_simd).
+/// Folds the lanes of a vector by halves; their number is a power of two.
+llvm::Value* fold_halves(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes);
+/// Folds the lanes of a simd value, of any number of them (ir/reduction_order.h: fold_simd).
 llvm::Value* fold_simd(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes);
 
 }  // namespace weld::codegen
