@@ -11,8 +11,9 @@ namespace weld::differential {
 
 using ir::Expr;
 
-PassGraph::PassGraph(Expr program, std::span<const ir::Value> arguments, ir::Arena& arena)
-    : arguments_(arguments), arena_(arena) {
+PassGraph::PassGraph(Expr program, std::span<const ir::Value> arguments, const ir::TargetInfo& target,
+                     ir::Arena& arena)
+    : arguments_(arguments), target_(target), arena_(arena) {
   state_of(program);
 }
 
@@ -32,7 +33,7 @@ std::vector<PassGraph::Step> PassGraph::run(std::span<const passes::Pass* const>
 
 PassGraph::Step PassGraph::run_pass(const passes::Pass& pass, State& before) {
   Step step{.pass = &pass, .before = &before};
-  passes::PassContext context{.arena = arena_};
+  passes::PassContext context{.arena = arena_, .target = target_};
   arena_.allow_more_nodes(ir::Arena::kMaxNodes);
   const auto invalid = [&](Expr program, const char* what, const std::exception& error) {
     states_.push_back(std::make_unique<State>(State{.program = program}));

@@ -35,7 +35,8 @@ class PassGraph {
     bool dropped = false;  ///< it reported that it dropped what may fail
   };
 
-  PassGraph(ir::Expr program, std::span<const ir::Value> arguments, ir::Arena& arena);
+  PassGraph(ir::Expr program, std::span<const ir::Value> arguments, const ir::TargetInfo& target,
+            ir::Arena& arena);
 
   /// One step for each pass; fewer when a program that is not valid comes out.
   std::vector<Step> run(std::span<const passes::Pass* const> order);
@@ -59,6 +60,7 @@ class PassGraph {
   };
 
   std::span<const ir::Value> arguments_;
+  ir::TargetInfo target_;
   ir::Arena& arena_;
   std::vector<std::unique_ptr<State>> states_;
   std::unordered_map<std::uint64_t, std::vector<State*>> by_hash_;

@@ -59,6 +59,15 @@ std::vector<Order> orders_of(const PassSettings& settings, Random& random) {
   return orders;
 }
 
+// A machine whose vectors are as wide as any, or narrow.
+ir::TargetInfo random_target(Random& random) {
+  static constexpr std::int32_t kVectorBytes[] = {16, 32, 64, 64};
+  ir::TargetInfo target;
+  target.vector_bytes = random.pick(kVectorBytes);
+  target.cores = random.chance(50) ? 1 : 8;
+  return target;
+}
+
 // Checks that a pass may not drop: of assertions, zips and iterators, and whatever foreign functions do.
 bool must_stay(Expr program, const BoundedOutcome& outcome) {
   if (outcome.code == ErrorCode::kAssertionError || outcome.code == ErrorCode::kMismatchedZipSize ||
@@ -91,8 +100,13 @@ std::string violation(Expr program, const BoundedOutcome& before, const BoundedO
 // One program with its arguments, and the orders run over it.
 class PassTrial {
  public:
-  PassTrial(const Case& shown, ir::Arena& arena)
-      : shown_(shown), arena_(arena), graph_(shown.program, shown_.arguments, arena) {}
+  PassTrial(const Case& shown, const ir::TargetInfo& target, ir::Arena& arena)
+      : shown_(shown),
+        target_(target),
+        arena_(arena),
+        graph_(shown.program, shown_.arguments, target, arena) {}
+
+  const ir::TargetInfo& target() const { return target_; }
 
   const BoundedOutcome& before() { return graph_.outcome(graph_.start()); }
 
@@ -135,6 +149,7 @@ class PassTrial {
   }
 
   const Case& shown_;
+  ir::TargetInfo target_;
   ir::Arena& arena_;
   PassGraph graph_;
   std::vector<Step> steps_;
@@ -157,7 +172,9 @@ std::string explain(const Case& shown, PassTrial& trial, const std::string& orde
                     ir::Arena& arena) {
   const Step guilty = trial.guilty_step();
   const passes::Pass* const alone[] = {guilty.pass};
-  const auto judge_alone = [&](const Case& candidate) { return PassTrial(candidate, arena).judge(alone); };
+  const auto judge_alone = [&](const Case& candidate) {
+    return PassTrial(candidate, trial.target(), arena).judge(alone);
+  };
   const Case before{guilty.before->program, shown.arguments};
   const std::string text = judge_alone(before);
   if (text.empty()) {
@@ -167,7 +184,7 @@ std::string explain(const Case& shown, PassTrial& trial, const std::string& orde
   const Case small = reduced(
       before, ir::Stage::kInternal,
       [&](const Case& candidate) { return kind_of(judge_alone(candidate)) == kind_of(text); }, arena);
-  PassTrial again(small, arena);
+  PassTrial again(small, trial.target(), arena);
   const std::string difference = again.judge(alone);
   return fmt::format("{} in {}\n{}\n{}\nafter the pass:\n{}\n", guilty.pass->name, order, case_text(small),
                      difference, ir::print(again.result().program));
@@ -251,7 +268,7 @@ PassTrialCounts run_pass_trial(std::uint64_t seed, const PassSettings& settings,
   shown.arguments = random_arguments(random, shown.program, Lengths::kSmall);
 
   PassTrialCounts counts{.programs = 1};
-  PassTrial trial(shown, arena);
+  PassTrial trial(shown, random_target(random), arena);
   if (!is_comparable(trial.before().code)) return {.programs = 1, .skipped = 1};
   counts.failed = trial.before().succeeded() ? 0 : 1;
   const bool compiles =
