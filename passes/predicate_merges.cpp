@@ -88,6 +88,10 @@ class Predication {
     const auto joined = ir::contains_builder(expr_.type()) ? join(on_true.value, on_false.value)
                                                            : join_values(on_true.value, on_false.value);
     if (!joined) return {};
+    if (num_selects_ == 0 && ir::may_fail_or_diverge(branch_.condition)) {
+      reason_ = "its condition may fail or diverge, and nothing depends on it";
+      return {};
+    }
     if (!wanted && wasted_ >= branch_cost(share_)) {
       reason_ = fmt::format("about {:.0f} cycles would be wasted to save a branch of {:.0f}", wasted_,
                             branch_cost(share_));
