@@ -10,6 +10,7 @@
 #include "ir/error.h"
 #include "ir/verify.h"
 #include "passes/drop_dead_fields.h"
+#include "passes/eliminate_common_subexpressions.h"
 #include "passes/fold_constants.h"
 #include "passes/fuse_loops.h"
 #include "passes/fuse_siblings.h"
@@ -17,8 +18,8 @@
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
 #include "passes/order_conjuncts.h"
-#include "passes/predicate_merges.h"
 #include "passes/pass.h"
+#include "passes/predicate_merges.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
@@ -44,8 +45,11 @@ constexpr std::array kPasses{
          false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
-    Pass{"order_conjuncts", "evaluates the parts of conditions in the order that costs least", order_conjuncts,
-         false},
+    Pass{"eliminate_common_subexpressions",
+         "computes once what is computed in several places or every iteration",
+         eliminate_common_subexpressions, false},
+    Pass{"order_conjuncts", "evaluates the parts of conditions in the order that costs least",
+         order_conjuncts, false},
     Pass{"predicate_merges", "merges selected values instead of branching around merges", predicate_merges,
          false},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
@@ -67,6 +71,8 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "inline_lets",
     "split_vectors",
     "simplify_sorts",
+    "eliminate_common_subexpressions",
+    "inline_lets",
     "order_conjuncts",
     "predicate_merges",
 });
@@ -85,7 +91,7 @@ constexpr std::array kAliases{
     Alias{"inline_cast", "fold_constants"},
     Alias{"simplify", "fold_constants"},
     Alias{"algebraic", "simplify_algebra"},
-    Alias{"cse", ""},
+    Alias{"cse", "eliminate_common_subexpressions"},
     Alias{"fix_iterate", ""},
     Alias{"infer_size", ""},
     Alias{"loop_fusion", "fuse_loops"},

@@ -55,6 +55,7 @@ struct Rule {
   RuleTree replacement;
   Kinds kinds;
   Condition condition;
+  std::vector<std::size_t> bools;    // slots of p and q, where the replacement computes with them
   std::vector<std::size_t> dropped;  // slots that the replacement uses less often
   std::vector<std::size_t> ordered;  // slots, where the replacement evaluates them in another order
 };
@@ -71,6 +72,7 @@ Rule compile(const AlgebraRule& text) {
             .replacement = parse_rule_term(text.replacement),
             .kinds = text.kinds,
             .condition = text.condition,
+            .bools = {},
             .dropped = {},
             .ordered = {}};
   std::vector<std::size_t> before;
@@ -79,6 +81,9 @@ Rule compile(const AlgebraRule& text) {
   list_slots(rule.replacement, 0, after);
   for (std::size_t slot = 0; slot < kVariables.size(); ++slot) {
     if (std::ranges::count(after, slot) < std::ranges::count(before, slot)) rule.dropped.push_back(slot);
+  }
+  for (const RuleTerm& term : rule.replacement) {
+    if (term.form == Form::kBool) rule.bools.push_back(slot_of(term.name));
   }
   std::erase_if(before, [&](std::size_t slot) { return std::ranges::count(after, slot) == 0; });
   if (after.size() > 1 && before != after) rule.ordered = after;
@@ -174,7 +179,12 @@ class Match {
  public:
   explicit Match(const Rule& rule) : rule_(rule) {}
 
-  bool matches(ir::Expr expr) { return matches(0, expr) && fulfils_condition() && may_rearrange(); }
+  bool matches(ir::Expr expr) {
+    // A branch on a bool may yield a simd.
+    const auto is_of_type = [&](std::size_t slot) { return bindings_[slot].type() == expr.type(); };
+    return matches(0, expr) && std::ranges::all_of(rule_.bools, is_of_type) && fulfils_condition() &&
+           may_rearrange();
+  }
 
   ir::Expr binding(char name) const { return bindings_[slot_of(name)]; }
   ir::ScalarKind kind() const { return kind_.value_or(ir::ScalarKind::kBool); }
