@@ -14,6 +14,7 @@
 #include "passes/fold_constants.h"
 #include "passes/fuse_loops.h"
 #include "passes/fuse_siblings.h"
+#include "passes/infer_sizes.h"
 #include "passes/inline_applies.h"
 #include "passes/inline_lets.h"
 #include "passes/inline_zips.h"
@@ -43,6 +44,7 @@ constexpr std::array kPasses{
     Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
     Pass{"split_vectors", "stores vectors of structs by columns, where nobody else sees them", split_vectors,
          false},
+    Pass{"infer_sizes", "tells builders how much they will hold", infer_sizes, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
     Pass{"eliminate_common_subexpressions",
@@ -74,6 +76,7 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "eliminate_common_subexpressions",
     "inline_lets",
     "order_conjuncts",
+    "infer_sizes",
     "predicate_merges",
 });
 
@@ -93,7 +96,7 @@ constexpr std::array kAliases{
     Alias{"algebraic", "simplify_algebra"},
     Alias{"cse", "eliminate_common_subexpressions"},
     Alias{"fix_iterate", ""},
-    Alias{"infer_size", ""},
+    Alias{"infer_size", "infer_sizes"},
     Alias{"loop_fusion", "fuse_loops"},
     Alias{"fuse_producers", "fuse_loops"},
     Alias{"measurement", ""},
