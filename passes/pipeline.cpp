@@ -78,6 +78,7 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "order_conjuncts",
     "infer_sizes",
     "predicate_merges",
+    "vectorise_loops",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
