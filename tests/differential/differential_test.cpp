@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "passes/pipeline.h"
 #include "tests/differential/generator/comparison.h"
 #include "tests/differential/generator/pass_trials.h"
 
@@ -33,6 +34,8 @@ TEST(Differential, PassesKeepTheMeaningInAnyOrder) {
   EXPECT_LT(counts.skipped, kNumPassPrograms / 50);
   EXPECT_GT(counts.results, 10 * kNumPassPrograms);
   EXPECT_GT(counts.compiled, kNumPassPrograms / 5);
+  for (std::size_t i = 0; i < counts.rewritten.size(); ++i)
+    EXPECT_GT(counts.rewritten[i], 0u) << passes::all_passes()[i].name << " found nothing to do";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <thread>
 
+#include "passes/pipeline.h"
 #include "tests/differential/generator/comparison.h"
 #include "tests/differential/generator/pass_trials.h"
 
@@ -77,6 +78,8 @@ bool compare_orders(const Request& request) {
       "{} took too long; {} differed\n",
       counts.programs, counts.orders, counts.results, counts.compiled, counts.failed, counts.skipped,
       counts.differed);
+  for (std::size_t i = 0; i < counts.rewritten.size(); ++i)
+    fmt::print("  {} rewrote {} programs\n", weld::passes::all_passes()[i].name, counts.rewritten[i]);
   return counts.differed == 0;
 }
 

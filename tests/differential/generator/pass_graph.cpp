@@ -31,6 +31,15 @@ std::vector<PassGraph::Step> PassGraph::run(std::span<const passes::Pass* const>
   return steps;
 }
 
+std::vector<std::uint64_t> PassGraph::num_rewritten() const {
+  std::vector<std::uint64_t> counts(passes::all_passes().size());
+  for (const auto& [edge, step] : steps_) {
+    if (step.after != step.before)
+      ++counts[static_cast<std::size_t>(edge.pass - passes::all_passes().data())];
+  }
+  return counts;
+}
+
 PassGraph::Step PassGraph::run_pass(const passes::Pass& pass, State& before) {
   Step step{.pass = &pass, .before = &before};
   passes::PassContext context{.arena = arena_, .target = target_};

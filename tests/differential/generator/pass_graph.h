@@ -43,6 +43,8 @@ class PassGraph {
   State& start() { return *states_.front(); }
   const BoundedOutcome& outcome(State& state);
   std::size_t num_states() const { return states_.size(); }
+  /// How many programs each of all_passes() changed.
+  std::vector<std::uint64_t> num_rewritten() const;
 
  private:
   Step run_pass(const passes::Pass& pass, State& before);

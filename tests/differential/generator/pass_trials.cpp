@@ -129,7 +129,7 @@ class PassTrial {
   }
 
   State& result() { return steps_.empty() ? graph_.start() : *steps_.back().after; }
-  std::size_t num_states() const { return graph_.num_states(); }
+  const PassGraph& graph() const { return graph_; }
 
  private:
   std::string judge_state(State& state, bool dropped) {
@@ -255,6 +255,8 @@ PassTrialCounts& PassTrialCounts::operator+=(const PassTrialCounts& other) {
   skipped += other.skipped;
   compiled += other.compiled;
   differed += other.differed;
+  rewritten.resize(std::max(rewritten.size(), other.rewritten.size()));
+  for (std::size_t i = 0; i < other.rewritten.size(); ++i) rewritten[i] += other.rewritten[i];
   return *this;
 }
 
@@ -297,7 +299,8 @@ PassTrialCounts run_pass_trial(std::uint64_t seed, const PassSettings& settings,
       if (!difference.empty()) report("compiled code", [&] { return difference; });
     }
   }
-  counts.results = trial.num_states();
+  counts.results = trial.graph().num_states();
+  counts.rewritten = trial.graph().num_rewritten();
   counts.differed = kinds.empty() ? 0 : 1;
   return counts;
 }

@@ -17,12 +17,13 @@ struct PassSettings {
 
 struct PassTrialCounts {
   std::uint64_t programs = 0;
-  std::uint64_t orders = 0;    ///< run over all programs
-  std::uint64_t results = 0;   ///< different programs that came out of them, each run and compared
-  std::uint64_t failed = 0;    ///< programs that end with an error
-  std::uint64_t skipped = 0;   ///< programs that take too long
-  std::uint64_t compiled = 0;  ///< results that were compiled
-  std::uint64_t differed = 0;  ///< programs
+  std::uint64_t orders = 0;              ///< run over all programs
+  std::uint64_t results = 0;             ///< different programs that came out of them, each run and compared
+  std::uint64_t failed = 0;              ///< programs that end with an error
+  std::uint64_t skipped = 0;             ///< programs that take too long
+  std::uint64_t compiled = 0;            ///< results that were compiled
+  std::uint64_t differed = 0;            ///< programs
+  std::vector<std::uint64_t> rewritten;  ///< by each of all_passes(): different programs
 
   PassTrialCounts& operator+=(const PassTrialCounts& other);
 };
