@@ -143,8 +143,7 @@ class LoopBuilder {
     return true;
   }
 
-  // Adds what the members do for one element; `states` of the loop's builders
-  // become those after it.
+  // Adds what the members do for one element; `states` of the loop's builders become those after it.
   void add_members(std::span<const ClusterMember> members, std::vector<ir::Expr>& states,
                    std::vector<Binding>& lets) {
     for (const ClusterMember& member : members) add_member(member, states, lets);
@@ -223,8 +222,7 @@ class LoopBuilder {
     return again ? ir::clone_fresh(function, arena_) : function;
   }
 
-  // The body with this loop's index and elements, and `state`, where given, for
-  // its builder.
+  // The body with this loop's index and elements, and `state`, where given, for its builder.
   ir::Expr instantiate(const ir::Lambda& function, const BlockNode& node, ir::Expr state) {
     std::vector<ir::Expr> elements;
     for (std::size_t i = 0; i < node.iterators.size(); ++i) {
@@ -256,8 +254,7 @@ class LoopBuilder {
                : arena_.make<ir::GetField>(span_, element_, static_cast<std::uint32_t>(place));
   }
 
-  // Names the element of a vector that is not made; adds it to the vector where
-  // that is needed too.
+  // Names the element of a vector that is not made; adds it to the vector where that is needed too.
   void add_element(const ClusterMember& member, std::size_t index, ir::Expr value,
                    std::vector<ir::Expr>& states, std::vector<Binding>& lets) {
     const ir::Expr element = is_atom(value) ? value : bind(name_of(member.node), value, lets);
@@ -272,8 +269,7 @@ class LoopBuilder {
     return symbol ? symbol.name() : "x";
   }
 
-  // The loops inside of a kSites loop, whose builders take the place of its
-  // appender.
+  // The loops inside of a kSites loop, whose builders take the place of its appender.
   struct Site {
     const ClusterMember& member;
     std::vector<std::size_t> outputs;
@@ -281,9 +277,8 @@ class LoopBuilder {
     std::unordered_map<std::uint64_t, ir::Expr> later;  // states of the appender, by symbol id: the new ones
   };
 
-  // Replaces the appender's states in a function's body by those of the loops
-  // inside, and merges by what these loops do with the merged value. Recurses
-  // as deep as count_merge_sites does.
+  // Replaces the appender's states in a function's body by those of the loops inside, and merges by what
+  // these loops do with the merged value. Recurses as deep as count_merge_sites does.
   ir::Expr add_at_sites(ir::Expr expr, Site& site) {
     const ir::Type appender = node(site.member.node).loop->node->builder.type();
     std::vector<Binding> lets;
@@ -339,8 +334,7 @@ class LoopBuilder {
     return finish(after, lets);
   }
 
-  // The element of a filter with the same condition: `v` of `if(c, merge(b, v),
-  // b)`.
+  // The element of a filter with the same condition: `v` of `if(c, merge(b, v), b)`.
   void add_twin(const ClusterMember& twin, std::vector<ir::Expr>& states, std::vector<Binding>& lets) {
     const ir::Expr fresh = fresh_function(twin.node);
     const auto& function = *fresh.as<ir::Lambda>();
@@ -443,8 +437,7 @@ class BlockBuilder {
     }
   }
 
-  // What was taken out of another node's value goes back there, unless that is
-  // made several times.
+  // What was taken out of another node's value goes back there, unless that is made several times.
   void add(const Output& output, ir::Expr value) {
     const BlockNode& node = this->node(output.node);
     value = with_hoisted(value);
@@ -457,8 +450,7 @@ class BlockBuilder {
       bindings_.push_back({symbol_of(output), value, node.binding.span});
   }
 
-  // A node that stays as it is. Its fields, which its users know by names, are
-  // fields of it again.
+  // A node that stays as it is. Its fields, which its users know by names, are fields of it again.
   void add_unchanged(int number) {
     const BlockNode& node = this->node(number);
     if (!node.has_fields()) return add({number, 0}, node.binding.value);

@@ -9,6 +9,7 @@
 #include "ir/effects.h"
 #include "ir/equality.h"
 #include "ir/fields.h"
+#include "ir/pointer_map.h"
 #include "passes/narrow_producers.h"
 
 namespace weld::passes {
@@ -90,8 +91,8 @@ class BlockReader {
     block_.nodes.push_back(std::move(node));
   }
 
-  // Makes nodes of the loops and lets inside of an expression. What calls
-  // foreign functions stays in one piece.
+  // Makes nodes of the loops and lets inside of an expression. What calls foreign functions stays in one
+  // piece.
   ir::Expr take_apart(ir::Expr root, bool is_binding) {
     if (!has(root, ir::Effects::kLoops) || has(root, ir::Effects::kForeign)) return root;
     enum class Step : std::uint8_t { kEnter, kBind, kLeave };
@@ -150,8 +151,8 @@ class BlockReader {
     return arena_.ident(symbol, loop.type(), loop.span());
   }
 
-  // Results of structs of builders that are used by their fields only, so that
-  // each field is a value of its own.
+  // Results of structs of builders that are used by their fields only, so that each field is a value of its
+  // own.
   void find_structs() {
     for (const BlockNode& node : block_.nodes) {
       const auto loop = match_loop(node.binding.value);
@@ -171,8 +172,7 @@ class BlockReader {
     }
   }
 
-  // `let x = …; {merge(b.$0, x), …}`: every field is made of the builder of
-  // that field.
+  // `let x = …; {merge(b.$0, x), …}`: every field is made of the builder of that field.
   static bool has_separate_builders(const Loop& loop) {
     const auto* builders = loop.node->builder.as<ir::MakeStruct>();
     if (!builders || loop.node->lanes || builders->members.size() > kMaxFields) return false;
@@ -202,8 +202,8 @@ class BlockReader {
     return !uses_other;
   }
 
-  // A foreign call, or a computation that may not end next to one that may
-  // fail, keeps everything on its side.
+  // A foreign call, or a computation that may not end next to one that may fail, keeps everything on its
+  // side.
   void find_regions() {
     const bool may_fail = std::ranges::any_of(
         block_.nodes, [](const BlockNode& node) { return has(node.binding.value, ir::Effects::kMayFail); });
@@ -229,7 +229,7 @@ class BlockReader {
       return;
     }
     node.loop = loop;
-    node.cost = estimated_cost(loop->function->body);
+    node.cost = merged_cost(loop->function->body);
     find_iterators(index);
     find_uses(loop->node->builder, index);
     find_uses(loop->node->function, index);
@@ -325,16 +325,16 @@ class BlockReader {
       node.space = node.space < 0 ? space : spaces_.unite(node.space, space);
 
       const auto* data = it.data.as<ir::Ident>();
-      const auto found = data && is_whole(it) ? value_of_.find(data->symbol.id()) : value_of_.end();
-      node.producers.push_back(found == value_of_.end() ? Producer() : found->second);
-      if (found != value_of_.end()) {
-        const auto iterator = static_cast<int>(node.producers.size()) - 1;
-        this->node(found->second.node).uses.push_back({index, found->second.value, iterator});
-        continue;
+      const auto found = data ? value_of_.find(data->symbol.id()) : value_of_.end();
+      const bool is_value = found != value_of_.end();
+      node.producers.push_back(is_value && is_whole(it) ? found->second : Producer());
+      if (is_value) {
+        const int iterator = is_whole(it) ? static_cast<int>(node.producers.size()) - 1 : -1;
+        this->node(found->second.node).uses.push_back({index, found->second.value, iterator, !is_whole(it)});
+      } else {
+        find_uses(it.data, index);
       }
-      for (ir::Expr part : {it.data, it.start, it.end, it.stride, it.shape, it.strides}) {
-        if (part) find_uses(part, index);
-      }
+      for (ir::Expr part : {it.start, it.end, it.stride, it.shape, it.strides}) find_uses(part, index);
     }
     loops_of_region_.push_back(index);
   }
@@ -378,8 +378,8 @@ class BlockReader {
     sources_.emplace(symbol.id(), found == sources_.end() ? first.data : found->second);
   }
 
-  // `len` of a vector with one element an iteration becomes `len` of what the
-  // loop walks over, and a field of a node the value that it is.
+  // `len` of a vector with one element an iteration becomes `len` of what the loop walks over, and a field of
+  // a node the value that it is.
   ir::Expr with_values_of_nodes(ir::Expr value) {
     if (sources_.empty() && fields_.empty()) return value;
     const auto replacement = [&](ir::Expr expr) {
@@ -409,6 +409,7 @@ class BlockReader {
   }
 
   void find_uses(ir::Expr expr, int user) {
+    if (!expr) return;
     const auto& loop = node(user).loop;
     ir::walk(
         expr,
@@ -416,15 +417,14 @@ class BlockReader {
           const auto* ident = part.as<ir::Ident>();
           if (!ident) return true;
           if (const auto found = value_of_.find(ident->symbol.id()); found != value_of_.end())
-            node(found->second.node).uses.push_back({user, found->second.value, -1});
+            node(found->second.node).uses.push_back({user, found->second.value, -1, false});
           if (loop && ident->symbol == loop->index()) node(user).uses_index = true;
           return true;
         },
         [](ir::Expr) {});
   }
 
-  // What later checks say about lengths does not count for loops of this
-  // region: they may not be reached.
+  // What later checks say about lengths does not count for loops of this region: they may not be reached.
   void finish_region() {
     for (int index : loops_of_region_) node(index).space = spaces_.find(node(index).space);
     loops_of_region_.clear();
@@ -455,20 +455,95 @@ Block read_block(ir::Expr body, ir::Arena& arena) {
   return BlockReader(arena).read(body);
 }
 
-ir::Expr rewrite_blocks(ir::Expr root, ir::Arena& arena, const std::function<ir::Expr(ir::Expr)>& f) {
-  const auto rewrite = [&](ir::Expr body) { return has(body, ir::Effects::kLoops) ? f(body) : body; };
-  const ir::Expr rewritten = ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
-    const auto* lambda = expr.as<ir::Lambda>();
+namespace {
+
+// The bodies of functions and branches right inside of a block: those with loops.
+std::vector<ir::Expr> find_inner_blocks(ir::Expr block) {
+  std::vector<ir::Expr> inner;
+  ir::PointerMap<ir::ExprRecord, bool> seen;
+  std::vector<ir::Expr> stack{block};
+  const auto add = [&](ir::Expr part) {
+    if (has(part, ir::Effects::kLoops)) inner.push_back(part);
+  };
+  while (!stack.empty()) {
+    const ir::Expr expr = stack.back();
+    stack.pop_back();
+    if (!has(expr, ir::Effects::kLoops) || !seen.emplace(expr.get(), true)) continue;
     const auto* branch = expr.as<ir::If>();
     const auto* binary = expr.as<ir::Binary>();
-    if (!has(expr, ir::Effects::kLoops)) return expr;
-    return ir::map_children(expr, arena, [&](ir::Expr part) {
-      const bool is_block = lambda || (branch && part.get() != branch->condition.get()) ||
-                            (binary && is_logical(*binary) && part.get() == binary->right.get());
-      return is_block ? rewrite(part) : part;
-    });
-  });
-  return rewritten.is<ir::Lambda>() ? rewritten : rewrite(rewritten);
+    if (const auto* lambda = expr.as<ir::Lambda>()) {
+      add(lambda->body);
+    } else if (branch) {
+      stack.push_back(branch->condition);
+      add(branch->on_true);
+      add(branch->on_false);
+    } else if (binary && is_logical(*binary)) {
+      stack.push_back(binary->left);
+      add(binary->right);
+    } else {
+      ir::for_each_child(expr, [&](ir::Expr part) { stack.push_back(part); });
+    }
+  }
+  return inner;
+}
+
+using Replacements = ir::PointerMap<ir::ExprRecord, ir::Expr>;
+
+// The block with other inner blocks.
+ir::Expr replace_inner_blocks(ir::Expr root, Replacements& replaced, ir::Arena& arena) {
+  struct Visit {
+    ir::Expr expr;
+    bool parts_done;
+  };
+  const auto replacement = [&](ir::Expr part) {
+    const ir::Expr* found = replaced.find(part.get());
+    return found ? *found : part;
+  };
+  std::vector<Visit> stack{{root, false}};
+  while (!stack.empty()) {
+    const auto [expr, parts_done] = stack.back();
+    if (!has(expr, ir::Effects::kLoops) || replaced.contains(expr.get())) {
+      stack.pop_back();
+    } else if (!parts_done) {
+      stack.back().parts_done = true;
+      ir::for_each_child(expr, [&](ir::Expr child) { stack.push_back({child, false}); });
+    } else {
+      stack.pop_back();
+      replaced.emplace(expr.get(), ir::map_children(expr, arena, replacement));
+    }
+  }
+  return replacement(root);
+}
+
+}  // namespace
+
+ir::Expr rewrite_blocks(ir::Expr root, ir::Arena& arena, const std::function<ir::Expr(ir::Expr)>& f) {
+  struct Frame {
+    ir::Expr block;
+    std::vector<ir::Expr> inner;
+    std::size_t next = 0;
+    Replacements replaced = {};
+  };
+  const auto enter = [&](ir::Expr block, bool is_block) {
+    const ir::Expr rewritten = is_block ? f(block) : block;
+    return Frame{.block = rewritten, .inner = find_inner_blocks(rewritten)};
+  };
+  if (!has(root, ir::Effects::kLoops)) return root;
+  std::vector<Frame> frames;
+  frames.push_back(enter(root, !root.is<ir::Lambda>()));
+  while (true) {
+    Frame& frame = frames.back();
+    if (frame.next < frame.inner.size()) {
+      const ir::Expr inner = frame.inner[frame.next++];
+      frames.push_back(enter(inner, true));
+      continue;
+    }
+    const ir::Expr rewritten = replace_inner_blocks(frame.block, frame.replaced, arena);
+    frames.pop_back();
+    if (frames.empty()) return rewritten;
+    Frame& outer = frames.back();
+    outer.replaced.emplace(outer.inner[outer.next - 1].get(), rewritten);
+  }
 }
 
 }  // namespace weld::passes

@@ -11,16 +11,15 @@
 namespace weld::passes {
 namespace {
 
-// LLVM is kept away from functions of more than a few thousand instructions,
-// and registers from more accumulators than a machine has.
+// LLVM is kept away from functions of more than a few thousand instructions, and registers from more
+// accumulators than a machine has.
 constexpr std::uint32_t kMaxLoopNodes = 2000;
 constexpr int kMaxOutputs = 16;
 constexpr std::size_t kMaxIterators = 64;
-// A vector that is written and read again costs about as much as this many
-// cycles an element, so long as what it is made of is no more to read than the
-// vector itself.
+// A vector that is written and read again costs about as much as this many cycles an element, so long as what
+// it is made of is no more to read than the vector itself.
 constexpr std::int64_t kMaxRecomputedCost = 8;
-constexpr std::int64_t kMaxRecomputedSources = 2;
+constexpr std::int64_t kMaxRecomputedSources = 3;
 constexpr std::size_t kMaxCandidates = 4;
 
 constexpr std::string_view kFused = "fused";
@@ -63,20 +62,21 @@ class ClusterFormer {
   }
 
  private:
-  // For each loop whose vector other loops may compute again: the cost an
-  // element, and how many vectors are read for it, with everything that would
-  // be fused into it.
+  // For each loop whose vector other loops may compute again: the cost an element, and how many vectors are
+  // read for it, with everything that would be fused into it.
   void sum_up_costs() {
     costs_.resize(block_.nodes.size());
     sources_.resize(block_.nodes.size());
     for (std::size_t n = 0; n < block_.nodes.size(); ++n) {
       const BlockNode& node = block_.nodes[n];
       costs_[n] = node.cost;
-      for (const Producer& producer : node.producers) {
+      for (std::size_t i = 0; i < node.producers.size(); ++i) {
+        const Producer& producer = node.producers[i];
         const bool is_map = is_fusible(producer) && !this->node(producer.node).has_fields() &&
                             this->node(producer.node).role() == LoopRole::kMap;
+        const bool is_read = node.loop->node->iterators[i].kind != ir::IteratorKind::kRange;
         costs_[n] = std::min(costs_[n] + (is_map ? costs_[index(producer.node)] : 0), kLargeCost);
-        sources_[n] = std::min(sources_[n] + (is_map ? sources_[index(producer.node)] : 1), kLargeCost);
+        sources_[n] = std::min(sources_[n] + (is_map ? sources_[index(producer.node)] : is_read), kLargeCost);
       }
       for (std::size_t i = 0; i < node.iterators.size(); ++i)
         producer_of_.emplace(node.iterators[i], node.producers[i]);
@@ -109,13 +109,21 @@ class ClusterFormer {
         if (std::ranges::count(users, cluster) == 0) users.push_back(cluster);
       }
     }
-    if (users.empty()) return false;
+    if (users.empty()) {
+      explain_other_uses(n);
+      return false;
+    }
     if (!is_sites(n)) merge_clusters(users);
     if (users.size() > 1 && !escapes && is_recomputed(n) && users.size() <= kMaxCandidates &&
         std::ranges::all_of(users, [&](int user) { return !obstacle(n, user, users); })) {
       for (int user : users) join(n, user, users);
+      remark(n,
+             "its elements are computed again in each of the loops that use them: that is cheaper than to "
+             "keep them");
       return true;
     }
+    if (users.size() > 1)
+      remark(n, "its vector is made once, for several loops: it is dear, or needed as a whole");
     std::ranges::sort(users, std::greater(), [&](int cluster) { return forming(cluster).level; });
     const char* reason = nullptr;
     for (int user : users) {
@@ -127,6 +135,14 @@ class ClusterFormer {
     }
     remark(n, std::string("not fused into the loop that uses it: ") + reason);
     return false;
+  }
+
+  void explain_other_uses(int n) {
+    if (!std::ranges::any_of(node(n).values,
+                             [](const BlockValue& value) { return value.role != LoopRole::kSink; }))
+      return;
+    if (std::ranges::any_of(node(n).uses, &BlockUse::is_part))
+      remark(n, "not fused: a loop walks over a part of its vector, or in another order");
   }
 
   // Makes one cluster of those that use one vector, as far as that is possible.
@@ -142,9 +158,8 @@ class ClusterFormer {
     }
   }
 
-  // No value of `lower` is needed for one that is needed for `upper`, as its
-  // level is not higher; nor the other way round, as nothing outside of `lower`
-  // that was looked at is needed for it.
+  // No value of `lower` is needed for one that is needed for `upper`, as its level is not higher; nor the
+  // other way round, as nothing outside of `lower` that was looked at is needed for it.
   bool may_merge(const Forming& upper, const Forming& lower) const {
     return !lower.is_pinned && upper.space == lower.space && upper.region == lower.region &&
            !upper.has_bare_loop && !lower.has_bare_loop &&
@@ -193,7 +208,7 @@ class ClusterFormer {
   bool is_recomputed(int n) const {
     return !node(n).has_fields() && node(n).role() == LoopRole::kMap &&
            costs_[index(n)] <= kMaxRecomputedCost && sources_[index(n)] <= kMaxRecomputedSources &&
-           !ir::may_fail_or_diverge(node(n).loop->function->body);
+           !any(node(n).loop->function->body.effects() & ir::Effects::kMayDiverge);
   }
 
   // Beside loops that walk over the same, or equally many elements.
@@ -267,8 +282,7 @@ class ClusterFormer {
 
   bool is_sites(int n) const { return node(n).loop && node(n).role() == LoopRole::kSites; }
 
-  // Why a loop cannot join a cluster, if it joins all of `joined`; null when it
-  // can.
+  // Why a loop cannot join a cluster, if it joins all of `joined`; null when it can.
   const char* obstacle(int n, int cluster, const std::vector<int>& joined) {
     const Forming& into = forming(cluster);
     if (into.cluster.num_loops == 0) return "its user is no loop";
@@ -304,8 +318,8 @@ class ClusterFormer {
     return nullptr;
   }
 
-  // A filter renumbers: what is inside walks over its vector alone, or over
-  // those of filters with the same condition, and does not count.
+  // A filter renumbers: what is inside walks over its vector alone, or over those of filters with the same
+  // condition, and does not count.
   const char* sites_obstacle(int n, int cluster) {
     const Forming& into = forming(cluster);
     if (!find_twins(n, cluster))
@@ -320,8 +334,8 @@ class ClusterFormer {
     return nullptr;
   }
 
-  // The other filters that the cluster walks over the vectors of; nothing where
-  // they differ, or are used elsewhere.
+  // The other filters that the cluster walks over the vectors of; nothing where they differ, or are used
+  // elsewhere.
   std::optional<std::vector<int>> find_twins(int n, int cluster) const {
     std::vector<int> twins;
     for (int iterator : forming_[index(cluster)].iterators) {

@@ -9,8 +9,7 @@
 namespace weld::passes {
 
 enum class FusionKind : std::uint8_t {
-  kVertical,    ///< loops with the loops that use their vectors; and users of one
-                ///< vector with each other
+  kVertical,    ///< loops with the loops that use their vectors; and users of one vector with each other
   kHorizontal,  ///< loops with equally many iterations
 };
 
@@ -19,8 +18,7 @@ struct ClusterMember {
   int node;
   std::vector<bool> outputs;          ///< which of its values are used outside of the cluster
   std::vector<ClusterMember> inside;  ///< of a kSites loop: the loops over its vector
-  std::vector<ClusterMember> twins;   ///< filters with the same condition, whose
-                                      ///< vectors they walk over too
+  std::vector<ClusterMember> twins;   ///< filters with the same condition, whose vectors they walk over too
 };
 
 /// Nodes of a block that become one loop, or one node that stays.
@@ -36,10 +34,9 @@ struct Clusters {
   bool any_fused = false;
 };
 
-/// Decides what to fuse, in one walk over the block from its end: a loop joins
-/// a cluster of loops that use its vector (or share an iterator with it) if no
-/// other node has to come in between. The remarks of `context` say why a loop
-/// was not fused.
+/// Decides what to fuse, in one walk over the block from its end: a loop joins a cluster of loops that use
+/// its vector (or share an iterator with it) if no other node has to come in between. The remarks of
+/// `context` say why a loop was not fused.
 Clusters form_clusters(const Block& block, FusionKind kind, PassContext& context);
 
 }  // namespace weld::passes

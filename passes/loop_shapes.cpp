@@ -11,8 +11,7 @@ namespace {
 
 constexpr int kMaxBranchDepth = 64;
 
-// Counts merges in the part of a body that handles a builder and its later
-// states.
+// Counts merges in the part of a body that handles a builder and its later states.
 class SiteCounter {
  public:
   explicit SiteCounter(const ir::Parameter& builder) : type_(builder.type) {
@@ -114,6 +113,12 @@ std::int64_t own_cost(const ir::Node& node) {
   if (std::get_if<ir::Lookup>(&node)) return 10;
   if (std::get_if<ir::OptLookup>(&node) || std::get_if<ir::KeyExists>(&node)) return 40;
   if (std::get_if<ir::If>(&node)) return 4;
+  if (std::get_if<ir::Slice>(&node)) return 2;
+  const bool repeats = std::get_if<ir::For>(&node) || std::get_if<ir::Iterate>(&node) ||
+                       std::get_if<ir::Sort>(&node) || std::get_if<ir::ToVec>(&node) ||
+                       std::get_if<ir::Zip>(&node) || std::get_if<ir::Serialize>(&node) ||
+                       std::get_if<ir::Deserialize>(&node);
+  if (repeats) return kLargeCost;
   if (std::get_if<ir::Cast>(&node) || std::get_if<ir::Select>(&node)) return 1;
   return 0;
 }
@@ -183,15 +188,38 @@ std::optional<int> count_merge_sites(const ir::Lambda& function) {
 }
 
 std::int64_t estimated_cost(ir::Expr expr) {
-  if (any(expr.effects() & ir::Effects::kLoops)) return kLargeCost;
   std::int64_t cost = 0;
-  ir::walk(
-      expr,
-      [&](ir::Expr part) {
-        cost += own_cost(part.record().node);
-        return true;
-      },
-      [](ir::Expr) {});
+  std::vector<ir::Expr> stack{expr};
+  while (!stack.empty() && cost < kLargeCost) {
+    const ir::Expr part = stack.back();
+    stack.pop_back();
+    cost += own_cost(part.record().node);
+    ir::for_each_child(part, [&](ir::Expr child) { stack.push_back(child); });
+  }
+  return std::min(cost, kLargeCost);
+}
+
+std::int64_t merged_cost(ir::Expr body) {
+  std::int64_t cost = 0;
+  std::vector<Binding> lets;
+  const ir::Expr tail = split_lets(body, lets);
+  for (const Binding& let : lets) cost += element_cost(let.value);
+  const auto* merge = tail.as<ir::Merge>();
+  const bool is_only_merge = merge && merge->builder.is<ir::Ident>();
+  return std::min(cost + (is_only_merge ? element_cost(merge->value) : estimated_cost(tail)), kLargeCost);
+}
+
+std::int64_t element_cost(ir::Expr value) {
+  std::int64_t cost = 0;
+  std::vector<Binding> lets;
+  value = split_lets(value, lets);
+  for (const Binding& let : lets) cost += element_cost(let.value);
+  const auto loop = match_loop(value);
+  if (!loop || !filled_appender(*loop)) return std::min(cost + estimated_cost(value), kLargeCost);
+  for (const ir::Iterator& it : loop->node->iterators) {
+    if (it.data) cost += element_cost(it.data);
+  }
+  cost += merged_cost(loop->function->body);
   return std::min(cost, kLargeCost);
 }
 

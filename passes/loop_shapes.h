@@ -29,8 +29,7 @@ std::optional<Loop> match_loop(ir::Expr expr);
 /// Walks over a vector from end to end, one element an iteration.
 bool is_whole(const ir::Iterator& iterator);
 
-/// The appender that a loop fills from the start and whose result is the loop's
-/// value; null for other loops.
+/// The appender that a loop fills from the start and whose result is the loop's value; null for other loops.
 const ir::AppenderType* filled_appender(const Loop& loop);
 
 /// The loop's builder as its function sees it.
@@ -43,8 +42,7 @@ struct Binding {
   ir::Span span;
 };
 
-/// Splits `let x = a; let y = b; c` into its bindings, which are added to
-/// `bindings`, and c.
+/// Splits `let x = a; let y = b; c` into its bindings, which are added to `bindings`, and c.
 ir::Expr split_lets(ir::Expr expr, std::vector<Binding>& bindings);
 
 /// Whether one of the values is or holds a builder.
@@ -53,23 +51,27 @@ bool binds_builder(std::span<const Binding> bindings);
 /// The opposite: the expression inside of the bindings.
 ir::Expr join_lets(std::span<const Binding> bindings, ir::Expr body, ir::Arena& arena);
 
-/// What the tail of a loop's function (without its lets) merges into `builder`,
-/// a symbol or a field of one, if it merges exactly once: `v` of `merge(b, v)`,
-/// and `if(c, v, w)` of `if(c, merge(b, v), merge(b, w))`. Null otherwise, or
-/// where a merge adds the lanes of a simd one by one.
+/// What the tail of a loop's function (without its lets) merges into `builder`, a symbol or a field of one,
+/// if it merges exactly once: `v` of `merge(b, v)`, and `if(c, v, w)` of `if(c, merge(b, v), merge(b, w))`.
+/// Null otherwise, or where a merge adds the lanes of a simd one by one.
 ir::Expr merged_once(ir::Expr tail, ir::Expr builder, ir::Arena& arena);
 
 /// Two uses of one symbol, or of the same field of it.
 bool is_same_path(ir::Expr left, ir::Expr right);
 
-/// How many places of a loop's function merge into its builder, an appender, if
-/// it does nothing else to it: branches, inner loops and lets of builders.
-/// Nothing for other functions.
+/// How many places of a loop's function merge into its builder, an appender, if it does nothing else to it:
+/// branches, inner loops and lets of builders. Nothing for other functions.
 std::optional<int> count_merge_sites(const ir::Lambda& function);
 
-/// A rough number of cycles for evaluating once: operators by their latency,
-/// loops as very much. Saturates at kLargeCost.
+/// A rough number of cycles for evaluating once: operators by their latency, loops as very much. Saturates at
+/// kLargeCost.
 std::int64_t estimated_cost(ir::Expr expr);
 inline constexpr std::int64_t kLargeCost = 1'000'000;
+
+/// The cost of a value for each scalar in it: a vector that is made element by element counts as one of its
+/// elements. What recurses here is nested as deep as the value's type.
+std::int64_t element_cost(ir::Expr value);
+/// The same for what the body of a loop merges.
+std::int64_t merged_cost(ir::Expr body);
 
 }  // namespace weld::passes

@@ -9,8 +9,7 @@
 namespace weld::passes {
 namespace {
 
-// The name of the vector that a loop walks over a part of; null for other
-// iterators.
+// The name of the vector that a loop walks over a part of; null for other iterators.
 const ir::Ident* partly_walked(const ir::Iterator& it) {
   return it.kind == ir::IteratorKind::kScalar && it.start ? it.data.as<ir::Ident>() : nullptr;
 }
@@ -75,8 +74,8 @@ class Narrower {
     }
   }
 
-  // The value of a node, a loop, with the vectors that it alone walks over
-  // narrowed and moved to the end of `nodes`.
+  // The value of a node, a loop, with the vectors that it alone walks over narrowed and moved to the end of
+  // `nodes`.
   ir::Expr with_narrowed_data(const Loop& loop, std::vector<BlockNode>& nodes) {
     std::vector<ir::Iterator> iterators(loop.node->iterators.begin(), loop.node->iterators.end());
     bool changed = false;

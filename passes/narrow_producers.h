@@ -16,9 +16,8 @@ namespace weld::passes {
 ///   let x = result(for(iter(v, start, end, stride), appender[f64], |b, i, e|
 ///   merge(b, e * 2.0))); for(x, …)
 ///
-/// where nothing else uses x, its elements can neither fail nor diverge, and it
-/// is made of one whole vector, so that the bounds are checked against the same
-/// length. The first loop moves to right before the second.
+/// where nothing else uses x, its elements can neither fail nor diverge, and it is made of one whole vector,
+/// so that the bounds are checked against the same length. The first loop moves to right before the second.
 void narrow_producers(std::vector<BlockNode>& nodes, ir::Arena& arena);
 
 }  // namespace weld::passes
