@@ -17,6 +17,7 @@ struct BenchmarkOptions {
   std::vector<std::string> only;      ///< names, or how they begin; empty: all
   std::vector<int> threads = {1, 2};  ///< numbers of them
   std::vector<std::string> systems;   ///< `weld`, `native`, `ablation` and peers; empty: all
+  std::vector<std::string> passes;    ///< for weld, in the place of the default ones; empty: these
   std::string programs;               ///< a folder for their texts, which are then written and not run
 };
 

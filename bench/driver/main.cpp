@@ -67,6 +67,9 @@ int main(int argc, char** argv) {
   app.add_option("--systems", options.benchmark.systems,
                  "Systems to run workloads: weld, native, numpy, …, and ablation")
       ->delimiter(',');
+  app.add_option("--passes", options.benchmark.passes,
+                 "Passes for workloads, in the place of the default ones")
+      ->delimiter(',');
   app.add_option("--programs", options.benchmark.programs,
                  "Folder to write the programs of workloads to, for `weld explain`, instead of running them");
   try {

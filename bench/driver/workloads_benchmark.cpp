@@ -99,6 +99,12 @@ class Runner {
            options_.systems.empty();
   }
 
+  codegen::CompileOptions compile_options() const {
+    codegen::CompileOptions options;
+    if (!options_.passes.empty()) options.pipeline.passes = options_.passes;
+    return options;
+  }
+
   peers::PythonPeer* peer(int threads) {
     auto [place, is_new] = peers_.try_emplace(threads);
     if (is_new && wants_peers()) place->second = peers::PythonPeer::start(threads);
@@ -113,7 +119,7 @@ class Runner {
     const workloads::Outcome reference = prepared.read_native();
     std::optional<WeldRun> weld;
     if (is_wanted(kWeld)) {
-      weld.emplace(prepared.program, codegen::CompileOptions{});
+      weld.emplace(prepared.program, compile_options());
       for (const int threads : options_.threads) check(workload, prepared, *weld, threads, "", reference);
     }
     for (const int threads : options_.threads) {
@@ -183,11 +189,11 @@ class Runner {
   void measure_ablation(const Workload& workload, const Prepared& prepared,
                         const workloads::Outcome& reference) {
     std::vector<std::unique_ptr<WeldRun>> runs;
-    runs.push_back(std::make_unique<WeldRun>(prepared.program, codegen::CompileOptions{}));
+    runs.push_back(std::make_unique<WeldRun>(prepared.program, compile_options()));
     std::vector<std::string> header = {"without"};
     for (const PassGroup& group : pass_groups()) {
       header.emplace_back(group.name);
-      codegen::CompileOptions options;
+      codegen::CompileOptions options = compile_options();
       for (const std::string_view pass : group.passes) {
         if (passes::find_pass(pass)) options.pipeline.switched_off.emplace_back(pass);
       }
