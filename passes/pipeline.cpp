@@ -21,6 +21,7 @@
 #include "passes/order_conjuncts.h"
 #include "passes/pass.h"
 #include "passes/predicate_merges.h"
+#include "passes/reduce_strength.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
@@ -39,6 +40,8 @@ constexpr std::array kPasses{
     Pass{"simplify_algebra", "replaces arithmetic by less of it, where that is exact", simplify_algebra,
          false},
     Pass{"unroll_structs", "replaces structs by their members", unroll_structs, false},
+    Pass{"reduce_strength", "makes elements of loops of what they look up by their index", reduce_strength,
+         false},
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
@@ -59,25 +62,11 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",
-    "inline_lets",
-    "inline_zips",
-    "fold_constants",
-    "simplify_algebra",
-    "unroll_structs",
-    "inline_lets",
-    "fuse_loops",
-    "fuse_siblings",
-    "inline_lets",
-    "drop_dead_fields",
-    "inline_lets",
-    "split_vectors",
-    "simplify_sorts",
-    "eliminate_common_subexpressions",
-    "inline_lets",
-    "order_conjuncts",
-    "infer_sizes",
-    "predicate_merges",
+    "inline_applies",   "inline_lets",     "inline_zips",     "fold_constants",
+    "simplify_algebra", "unroll_structs",  "reduce_strength", "inline_lets",
+    "fuse_loops",       "fuse_siblings",   "inline_lets",     "drop_dead_fields",
+    "inline_lets",      "split_vectors",   "simplify_sorts",  "eliminate_common_subexpressions",
+    "inline_lets",      "order_conjuncts", "infer_sizes",     "predicate_merges",
     "vectorise_loops",
 });
 
