@@ -11,6 +11,8 @@ std::span<const Benchmark> benchmarks() {
                 run_workloads_benchmark},
       Benchmark{"micro", "compile time, run overhead, generator, reproducible reductions",
                 run_micro_benchmark},
+      Benchmark{"passes", "time of the optimiser, pass by pass, for programs of 10 to 10,000 fragments",
+                run_passes_benchmark},
   };
   return kBenchmarks;
 }

@@ -45,6 +45,9 @@ Report run_tpch_benchmark(const BenchmarkOptions& options);
 /// What single parts cost: compiling, starting a run, generating data, reproducible reductions.
 Report run_micro_benchmark(const BenchmarkOptions& options);
 
+/// What our passes take, without LLVM, for a chain of element-wise operations and for columns of a table.
+Report run_passes_benchmark(const BenchmarkOptions& options);
+
 /// Computations on arrays and tables, emitted as a library would emit them, beside C++ written by hand and
 /// Python's libraries (runs alternate), and what single passes contribute.
 Report run_workloads_benchmark(const BenchmarkOptions& options);
