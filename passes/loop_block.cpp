@@ -76,7 +76,7 @@ class BlockReader {
     for (const ir::Let* let; (let = body.as<ir::Let>()); body = let->body)
       add({let->symbol, take_apart(let->value, true), body.span()}, false);
     add({ir::Symbol(), take_apart(body, false), body.span()}, false);
-    narrow_producers(block_.nodes, arena_);
+    block_.is_simplified = narrow_producers(block_.nodes, arena_);
     find_structs();
     find_regions();
     for (std::size_t i = 0; i < block_.nodes.size(); ++i) analyse(static_cast<int>(i));
@@ -404,6 +404,7 @@ class BlockReader {
     if (!any) return value;
     return ir::rewrite_bottom_up(value, arena_, [&](ir::Expr expr) {
       const ir::Expr replaced = replacement(expr);
+      block_.is_simplified |= replaced && replaced.is<ir::Length>();
       return replaced ? replaced : expr;
     });
   }

@@ -62,6 +62,7 @@ struct BlockNode {
 /// evaluated, and once.
 struct Block {
   std::vector<BlockNode> nodes;  ///< in the order of evaluation
+  bool is_simplified = false;    ///< nodes compute less than the block did, if they are fused or not
 };
 
 Block read_block(ir::Expr body, ir::Arena& arena);

@@ -387,6 +387,8 @@ class ClusterFormer {
       into.cluster.members.clear();
       into.iterators.clear();
       into.num_nodes *= static_cast<std::uint32_t>(node(n).num_sites);
+      // A claim about the filtered vectors.
+      std::erase_if(into.cluster.annotations, [](const ir::Annotation& it) { return it.key == "loopsize"; });
       into.uses_index = false;
       into.space = node(n).space;
     } else if (is_producer) {

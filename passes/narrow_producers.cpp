@@ -35,9 +35,9 @@ class Narrower {
  public:
   Narrower(std::vector<BlockNode>& nodes, ir::Arena& arena) : nodes_(nodes), arena_(arena) {}
 
-  void narrow() {
+  bool narrow() {
     count_uses();
-    if (uses_.empty()) return;
+    if (uses_.empty()) return false;
     std::vector<BlockNode> nodes;
     for (BlockNode& node : nodes_) {
       if (const auto loop = match_loop(node.binding.value))
@@ -48,6 +48,7 @@ class Narrower {
     }
     std::erase_if(nodes, [](const BlockNode& node) { return !node.binding.value; });
     nodes_ = std::move(nodes);
+    return is_narrowed_;
   }
 
  private:
@@ -90,7 +91,7 @@ class Narrower {
       producer.binding.value = narrowed;
       nodes.push_back(std::move(producer));
       it = ir::Iterator{.data = it.data};
-      changed = true;
+      changed = is_narrowed_ = true;
     }
     if (!changed) return loop.expr;
     const ir::For walking{arena_.keep(iterators), loop.node->builder, loop.node->function, loop.node->lanes};
@@ -137,12 +138,13 @@ class Narrower {
   ir::Arena& arena_;
   std::unordered_map<std::uint64_t, int> uses_;            // by symbol id
   std::unordered_map<std::uint64_t, std::size_t> places_;  // among the new nodes
+  bool is_narrowed_ = false;
 };
 
 }  // namespace
 
-void narrow_producers(std::vector<BlockNode>& nodes, ir::Arena& arena) {
-  Narrower(nodes, arena).narrow();
+bool narrow_producers(std::vector<BlockNode>& nodes, ir::Arena& arena) {
+  return Narrower(nodes, arena).narrow();
 }
 
 }  // namespace weld::passes

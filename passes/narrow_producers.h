@@ -18,6 +18,7 @@ namespace weld::passes {
 ///
 /// where nothing else uses x, its elements can neither fail nor diverge, and it is made of one whole vector,
 /// so that the bounds are checked against the same length. The first loop moves to right before the second.
-void narrow_producers(std::vector<BlockNode>& nodes, ir::Arena& arena);
+/// Says whether there was any.
+bool narrow_producers(std::vector<BlockNode>& nodes, ir::Arena& arena);
 
 }  // namespace weld::passes

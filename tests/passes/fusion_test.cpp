@@ -15,6 +15,8 @@
 namespace weld::passes {
 namespace {
 
+using testing::HasSubstr;
+
 // What a lazy library emits: one fragment an operation, over all vectors so far.
 class FragmentChain {
  public:
@@ -108,6 +110,67 @@ TEST(Fusion, BoundsTheLoopsOfLongChains) {
     if (const auto* loop = expr.as<ir::For>()) EXPECT_LT(loop->function.record().num_nodes, 3000u);
   });
   expect_same_value(program, fused);
+}
+
+// `|v0, v1| let t0 = …; …; t0 + t1 + …` of `count` reductions, with `between(k)` behind the k-th.
+template <class F>
+std::string many_reductions(int count, F&& between) {
+  std::string text = "|v0: vec[i64], v1: vec[i64]| ";
+  for (int k = 0; k < count; ++k) {
+    const std::string number = std::to_string(k);
+    text +=
+        "let t" + number + " = result(for(v0, merger[i64,+], |m, i, e| merge(m, e * " + number + "L)));\n";
+    text += between(k);
+  }
+  text += "let all = [";
+  for (int k = 0; k < count; ++k) text += (k == 0 ? "t" : ", t") + std::to_string(k);
+  return text + "]; result(for(all, merger[i64,+], |m, i, e| merge(m, e)))";
+}
+
+TEST(Fusion, BoundsTheBuildersOfManySiblings) {
+  ir::Arena arena;
+  const ir::Expr program = parser::parse(many_reductions(5'000, [](int) { return std::string(); }), arena);
+  const auto start = std::chrono::steady_clock::now();
+  const ir::Expr fused = run("fuse_siblings", program, arena);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(seconds.count(), 2.0);
+  EXPECT_EQ(count_loops(fused), (5'000 + 15) / 16 + 1);
+  expect_same_value(program, fused);
+}
+
+TEST(Fusion, TakesLinearTimeForManyForeignCalls) {
+  ir::Arena arena;
+  const std::string text =
+      many_reductions(3'000, [](int k) { return "let c" + std::to_string(k) + " = cudf[now,i64]();\n"; });
+  const ir::Expr program = parser::parse(text, arena);
+  const auto start = std::chrono::steady_clock::now();
+  const ir::Expr fused = run("fuse_siblings", program, arena);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(seconds.count(), 2.0);
+  EXPECT_EQ(count_loops(fused), 3'001);
+}
+
+TEST(Fusion, SaysWhyNot) {
+  const auto remarks_of = [](std::string_view text) {
+    ir::Arena arena;
+    PassContext context{.arena = arena, .options = {}, .target = {}, .deadline = {}, .remarks = {}};
+    find_pass("fuse_loops")->run(parser::parse(std::string(text), arena), context);
+    std::string all;
+    for (const Remark& remark : context.remarks) all += remark.message + "\n";
+    return all;
+  };
+  const std::string filter =
+      "|v: vec[i64]| let x = result(for(v, appender[i64], |b, i, e| "
+      "if(e > 2L, merge(b, e), b)));";
+  EXPECT_THAT(remarks_of(filter + "result(for(x, merger[i64,+], |m, i, e| merge(m, e * i)))"),
+              HasSubstr("the loop uses its iteration number"));
+  EXPECT_THAT(remarks_of(filter + "result(for(zip(x, v), merger[i64,+], |m, i, e| merge(m, e.$0)))"),
+              HasSubstr("the loop walks over other vectors too"));
+  const std::string map = "|v: vec[i64]| let x = result(for(v, appender[i64], |b, i, e| merge(b, 7L / e)));";
+  EXPECT_THAT(remarks_of(map + "result(for(iter(x, 0L, 2L, 1L), merger[i64,+], |m, i, e| merge(m, e)))"),
+              HasSubstr("a part of its vector"));
+  EXPECT_THAT(remarks_of(map + "result(for(x, vecmerger[i64,+](x), |m, i, e| merge(m, {0L, e})))"),
+              HasSubstr("in another way than element by element"));
 }
 
 // The best of several attempts, as other programs run beside it.
