@@ -496,9 +496,20 @@ class Sharing {
   bool shares_any_ = false;
 };
 
+// Functions that are called, which inline_applies has not run over.
+bool has_calls(ir::Expr root) {
+  bool found = false;
+  ir::for_each_node(root, [&](ir::Expr expr) {
+    const auto* let = expr.as<ir::Let>();
+    found = found || expr.is<ir::Apply>() || (let && let->value.is<ir::Lambda>());
+  });
+  return found;
+}
+
 }  // namespace
 
 ir::Expr eliminate_common_subexpressions(ir::Expr root, PassContext& context) {
+  if (has_calls(root)) return root;
   return Sharing(context.arena, context.remarks).run(root);
 }
 

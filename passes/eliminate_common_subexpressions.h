@@ -15,7 +15,8 @@ namespace weld::passes {
 /// costs little, likely; and out of loops that it does not depend on, if it costs kHoistedCost or more. What
 /// may fail is shared with later uses only where its first use is the first thing to fail, and never moved
 /// out of a loop; a remark says so. Builders are never shared, their results are. Names, literals and fields
-/// are not worth a name. Linear in the size of the program times the nesting of loops. Expects inlined lets.
+/// are not worth a name. Linear in the size of the program times the nesting of loops. Expects inlined lets;
+/// programs with calls of functions are left alone.
 ir::Expr eliminate_common_subexpressions(ir::Expr root, PassContext& context);
 
 /// Cycles. LLVM moves cheaper things out of loops by itself.
