@@ -57,7 +57,8 @@ void LibraryGenerator::fragment() {
   if (choice < 82) return zipped();
   if (choice < 85) return chosen();
   if (choice < 87) return iterated();
-  if (choice < 90) return matrix();
+  if (choice < 89) return nested();
+  if (choice < 91) return matrix();
   if (choice < 93) return over_groups();
   if (choice < 96) return again();
   if (choice < 97) return in_lanes();

@@ -46,6 +46,7 @@ class LibraryGenerator : ProgramWriter {
   void zipped();
   void chosen();
   void iterated();
+  void nested();
   void matrix();
   void over_groups();
   void number();
