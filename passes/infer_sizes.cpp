@@ -30,6 +30,19 @@ bool uses_any(ir::Expr expr, std::span<const ir::Parameter> parameters) {
          });
 }
 
+// May be evaluated once more.
+bool is_cheap(ir::Expr expr) {
+  return !ir::may_fail_or_diverge(expr) && expr.record().num_nodes <= 6;
+}
+
+bool is_cheap(const ir::Iterator& it) {
+  if (it.data && !is_path(it.data)) return false;
+  for (const ir::Expr part : {it.start, it.end, it.stride, it.shape, it.strides}) {
+    if (part && !is_cheap(part)) return false;
+  }
+  return true;
+}
+
 // How often a loop's function merges into its builder: directly, and in inner loops.
 struct Merges {
   std::int64_t direct = 0;
@@ -94,12 +107,12 @@ class SizeInference {
       const auto* stride = it.stride.as<ir::Literal>();
       const bool counts = it.kind == ir::IteratorKind::kScalar || it.kind == ir::IteratorKind::kRange;
       if (!counts || !stride || stride->value.as<std::int64_t>() <= 0) continue;
-      if (ir::may_fail_or_diverge(it.start) || ir::may_fail_or_diverge(it.end) ||
-          it.start.record().num_nodes + it.end.record().num_nodes > 8)
-        continue;
+      if (!is_cheap(it.start) || !is_cheap(it.end)) continue;
       const auto* start = it.start.as<ir::Literal>();
       const bool from_start = start && start->value.bits == 0;
-      const ir::Expr distance = from_start ? it.end : binary(BinaryOp::kSub, it.end, it.start);
+      const ir::Expr end = ir::clone_fresh(it.end, arena_);
+      const ir::Expr distance =
+          from_start ? end : binary(BinaryOp::kSub, end, ir::clone_fresh(it.start, arena_));
       if (stride->value.as<std::int64_t>() == 1) return distance;
       return binary(BinaryOp::kDiv, distance, it.stride);  // near enough
     }
@@ -136,6 +149,7 @@ class SizeInference {
     const ir::Expr length = iterations(inner);
     if (length && is_known_outside(length, outside))
       return times(binary(BinaryOp::kMul, count, length), merges->direct);
+    if (!std::ranges::all_of(loop.iterators, [](const ir::Iterator& it) { return is_cheap(it); })) return {};
     for (const ir::Iterator& it : inner.iterators) {
       if (it.kind != ir::IteratorKind::kScalar || it.start || !is_path(it.data)) continue;
       if (!uses_any(it.data, std::span(outside.parameters).subspan(2))) continue;
@@ -176,7 +190,7 @@ class SizeInference {
     const ir::Expr function = arena_.make<ir::Lambda>(span, parameters, body);
     const ir::Expr builder = arena_.make<ir::NewBuilder>(span, merger, ir::Expr());
     const ir::For sum{loop.iterators, builder, function, {}};
-    return arena_.make<ir::Result>(span, arena_.add(sum, span, {}));
+    return ir::clone_fresh(arena_.make<ir::Result>(span, arena_.add(sum, span, {})), arena_);
   }
 
   // Nothing where it depends on data, or is of another form.
