@@ -25,6 +25,7 @@
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
+#include "passes/tile_loops.h"
 #include "passes/unroll_structs.h"
 #include "passes/vectorise_loops.h"
 
@@ -47,6 +48,8 @@ constexpr std::array kPasses{
     Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
     Pass{"split_vectors", "stores vectors of structs by columns, where nobody else sees them", split_vectors,
          false},
+    Pass{"tile_loops", "does several iterations at a time that share an inner loop's vectors", tile_loops,
+         false},
     Pass{"infer_sizes", "tells builders how much they will hold", infer_sizes, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
@@ -66,8 +69,8 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "simplify_algebra", "unroll_structs",  "reduce_strength", "inline_lets",
     "fuse_loops",       "fuse_siblings",   "inline_lets",     "drop_dead_fields",
     "inline_lets",      "split_vectors",   "simplify_sorts",  "eliminate_common_subexpressions",
-    "inline_lets",      "order_conjuncts", "infer_sizes",     "predicate_merges",
-    "vectorise_loops",
+    "inline_lets",      "order_conjuncts", "tile_loops",      "infer_sizes",
+    "predicate_merges", "vectorise_loops",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
