@@ -26,6 +26,7 @@
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
 #include "passes/tile_loops.h"
+#include "passes/unroll_loops.h"
 #include "passes/unroll_structs.h"
 #include "passes/vectorise_loops.h"
 
@@ -53,6 +54,7 @@ constexpr std::array kPasses{
     Pass{"infer_sizes", "tells builders how much they will hold", infer_sizes, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
+    Pass{"unroll_loops", "writes short loops out", unroll_loops, false},
     Pass{"eliminate_common_subexpressions",
          "computes once what is computed in several places or every iteration",
          eliminate_common_subexpressions, false},
@@ -65,11 +67,12 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",   "inline_lets",     "inline_zips",     "fold_constants",
-    "simplify_algebra", "unroll_structs",  "reduce_strength", "inline_lets",
-    "fuse_loops",       "fuse_siblings",   "inline_lets",     "drop_dead_fields",
-    "inline_lets",      "split_vectors",   "simplify_sorts",  "eliminate_common_subexpressions",
-    "inline_lets",      "order_conjuncts", "tile_loops",      "infer_sizes",
+    "inline_applies",   "inline_lets",     "inline_zips",      "fold_constants",
+    "simplify_algebra", "unroll_structs",  "reduce_strength",  "inline_lets",
+    "fuse_loops",       "fuse_siblings",   "inline_lets",      "drop_dead_fields",
+    "inline_lets",      "split_vectors",   "simplify_sorts",   "unroll_loops",
+    "inline_lets",      "fold_constants",  "simplify_algebra", "eliminate_common_subexpressions",
+    "inline_lets",      "order_conjuncts", "tile_loops",       "infer_sizes",
     "predicate_merges", "vectorise_loops",
 });
 
@@ -95,7 +98,7 @@ constexpr std::array kAliases{
     Alias{"measurement", ""},
     Alias{"predicate", "predicate_merges"},
     Alias{"short_circuit_booleans", "order_conjuncts"},
-    Alias{"unroll_static_loop", ""},
+    Alias{"unroll_static_loop", "unroll_loops"},
     Alias{"vectorize", "vectorise_loops"},
 };
 
