@@ -2,10 +2,13 @@
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/Transforms/Utils/ModuleUtils.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "codegen/emitter.h"
+#include "codegen/lane_memory.h"
 #include "ir/math_functions.h"
 #include "ir/reduction_order.h"
 
@@ -69,8 +72,17 @@ std::string vector_variants(ModuleEmitter& module, const ir::MathFunction& math,
   return variants;
 }
 
-// A call of a mathematical function for one scalar or for lanes. Where there is no vector form, lanes are
-// called for one by one.
+// The most lanes, at most `lanes`, for which the function has a vector form; 1 where it has none.
+std::uint32_t widest_form(ModuleEmitter& module, const ir::MathFunction& math, ScalarKind kind,
+                          std::uint32_t lanes) {
+  std::uint32_t width = std::bit_floor(std::min(lanes, module.max_math_lanes(kind)));
+  while (width > 1 && (lanes % width != 0 || math.symbol(kind, width, ir::host_math_family()).empty()))
+    width /= 2;
+  return std::max(width, 1u);
+}
+
+// A call of a mathematical function for one scalar or for lanes, which are cut into the widest vectors that
+// the function has a form for.
 llvm::Value* call_math(Emitter& emitter, const ir::MathFunction* math, ir::Type type,
                        llvm::ArrayRef<llvm::Value*> arguments) {
   ir::internal_check(math != nullptr, "the operator has a mathematical function");
@@ -81,9 +93,16 @@ llvm::Value* call_math(Emitter& emitter, const ir::MathFunction* math, ir::Type 
     const llvm::SmallVector<llvm::Type*, 2> parameters(arguments.size(), each);
     return emitter.module.external_function(symbol, llvm::FunctionType::get(each, parameters, false), true);
   };
-  if (lanes > 1 && lanes <= emitter.module.max_math_lanes(kind)) {
-    const std::string symbol = math->symbol(kind, lanes, ir::host_math_family());
-    if (!symbol.empty()) return emitter.call(declare(symbol, arguments.front()->getType()), arguments);
+  if (const std::uint32_t width = widest_form(emitter.module, *math, kind, lanes); width > 1) {
+    llvm::Function* function =
+        declare(math->symbol(kind, width, ir::host_math_family()), emitter.module.types().lanes(kind, width));
+    llvm::SmallVector<llvm::Value*, 8> parts;
+    for (std::uint32_t first = 0; first < lanes; first += width) {
+      llvm::SmallVector<llvm::Value*, 2> inputs;
+      for (llvm::Value* argument : arguments) inputs.push_back(some_lanes(emitter, argument, first, width));
+      parts.push_back(emitter.call(function, inputs));
+    }
+    return join_lanes(emitter, parts);
   }
   const std::string symbol = math->symbol(kind, 1, ir::host_math_family());
   llvm::Function* function = declare(symbol, emitter.module.types().scalar(kind));
