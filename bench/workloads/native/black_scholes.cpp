@@ -5,42 +5,83 @@
 namespace weld::bench::workloads::native {
 namespace {
 
-struct Prices {
-  Vector call;
-  Vector put;
+constexpr int kVectors = 4;  // go through each function together: their calls overlap
+using Vectors = Vector[kVectors];
+
+struct Inputs {
+  Vectors price;
+  Vectors strike;
+  Vectors maturity;
+  Vectors rate;
+  Vectors volatility;
 };
 
-inline Prices price_options(Vector price, Vector strike, Vector maturity, Vector rate, Vector volatility) {
-  const Vector deviation = volatility * sqrt_of(maturity);
-  const Vector d1 = (log_of(price / strike) + (rate + volatility * volatility * 0.5) * maturity) / deviation;
-  const Vector d2 = d1 - deviation;
+struct Prices {
+  Vectors call;
+  Vectors put;
+};
+
+void price_options(const Inputs& in, Prices& prices) {
   constexpr double kInverseRoot2 = 0.70710678118654752440;
-  const Vector n1 = erf_of(d1 * kInverseRoot2) * 0.5 + 0.5;
-  const Vector n2 = erf_of(d2 * kInverseRoot2) * 0.5 + 0.5;
-  const Vector discounted = exp_of(-rate * maturity) * strike;
-  return {price * n1 - discounted * n2, discounted * (1.0 - n2) - price * (1.0 - n1)};
+  Vectors deviation;
+  Vectors d1;
+  Vectors n1;
+  Vectors n2;
+  Vectors discounted;
+  for (int k = 0; k < kVectors; ++k) deviation[k] = in.volatility[k] * sqrt_of(in.maturity[k]);
+  for (int k = 0; k < kVectors; ++k) d1[k] = log_of(in.price[k] / in.strike[k]);
+  for (int k = 0; k < kVectors; ++k) {
+    const Vector drift = in.rate[k] + in.volatility[k] * in.volatility[k] * 0.5;
+    d1[k] = (d1[k] + drift * in.maturity[k]) / deviation[k];
+  }
+  for (int k = 0; k < kVectors; ++k) n1[k] = erf_of(d1[k] * kInverseRoot2);
+  for (int k = 0; k < kVectors; ++k) n2[k] = erf_of((d1[k] - deviation[k]) * kInverseRoot2);
+  for (int k = 0; k < kVectors; ++k) discounted[k] = exp_of(-in.rate[k] * in.maturity[k]);
+  for (int k = 0; k < kVectors; ++k) {
+    n1[k] = n1[k] * 0.5 + 0.5;
+    n2[k] = n2[k] * 0.5 + 0.5;
+    discounted[k] *= in.strike[k];
+    prices.call[k] = in.price[k] * n1[k] - discounted[k] * n2[k];
+    prices.put[k] = discounted[k] * (1.0 - n2[k]) - in.price[k] * (1.0 - n1[k]);
+  }
 }
 
 }  // namespace
 
 void black_scholes(const BlackScholes& data, int threads) {
   for_each_part(data.length, kPart, threads, [&](std::int64_t begin, std::int64_t end, int /*thread*/) {
+    Inputs in;
+    Prices prices;
     std::int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      const Prices prices =
-          price_options(load(data.price + i), load(data.strike + i), load(data.maturity + i),
-                        load(data.rate + i), load(data.volatility + i));
-      stream(data.call + i, prices.call);
-      stream(data.put + i, prices.put);
-    }
-    if (i < end) {
-      const auto rest = [&](const double* values) { return load_first(values + i, end - i, 1.0); };
-      const Prices prices = price_options(rest(data.price), rest(data.strike), rest(data.maturity),
-                                          rest(data.rate), rest(data.volatility));
-      store_first(data.call + i, prices.call, end - i);
-      store_first(data.put + i, prices.put, end - i);
+    for (; i + kVectors * kLanes <= end; i += kVectors * kLanes) {
+      for (int k = 0; k < kVectors; ++k) {
+        const std::int64_t place = i + k * kLanes;
+        in.price[k] = load(data.price + place);
+        in.strike[k] = load(data.strike + place);
+        in.maturity[k] = load(data.maturity + place);
+        in.rate[k] = load(data.rate + place);
+        in.volatility[k] = load(data.volatility + place);
+      }
+      price_options(in, prices);
+      for (int k = 0; k < kVectors; ++k) {
+        stream(data.call + i + k * kLanes, prices.call[k]);
+        stream(data.put + i + k * kLanes, prices.put[k]);
+      }
     }
     end_streaming();
+    for (; i < end; i += kLanes) {
+      const std::int64_t count = end - i < kLanes ? end - i : kLanes;
+      for (int k = 0; k < kVectors; ++k) {
+        in.price[k] = load_first(data.price + i, count, 1.0);
+        in.strike[k] = load_first(data.strike + i, count, 1.0);
+        in.maturity[k] = load_first(data.maturity + i, count, 1.0);
+        in.rate[k] = load_first(data.rate + i, count, 1.0);
+        in.volatility[k] = load_first(data.volatility + i, count, 1.0);
+      }
+      price_options(in, prices);
+      store_first(data.call + i, prices.call[0], count);
+      store_first(data.put + i, prices.put[0], count);
+    }
   });
 }
 
