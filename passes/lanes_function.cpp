@@ -24,6 +24,8 @@ constexpr double kAlwaysSkippedCost = 30;  // what is worth looking in any case
 constexpr double kHoistedCost = 3;         // operands of islands that are worth computing in lanes
 constexpr double kRepeatedCost = 8;        // values without lanes that islands may compute again
 
+constexpr int kLatencyChain = 64;  // operations, each waiting for the last, that leave a processor idle
+
 // What a value of the scalar function is in the lanes function. One of: `uniform`, the same for all lanes;
 // `lanes`, a scalar that differs; `members`, a struct; `recipe`, without lanes.
 struct LaneValue {
@@ -120,6 +122,7 @@ class LanesBuilder {
     if (looks_elements_up_) made.names = names_;
     made.scalar_cost = scalar_cost_;
     made.lanes_cost = lanes_cost_;
+    made.without_lanes = dearest_without_lanes_;
     return made;
   }
 
@@ -162,7 +165,49 @@ class LanesBuilder {
         },
         [](ir::Expr) {});
     if (bytes == 0) return kMinLanes;
-    return std::clamp<std::uint32_t>(kMaxLanes / static_cast<std::uint32_t>(bytes), kMinLanes, kMaxLanes);
+    const auto by_width = kMaxLanes / static_cast<std::uint32_t>(bytes);
+    const auto by_chain = hides_latency(bytes) ? 8u * static_cast<std::uint32_t>(vector_bytes_) /
+                                                     static_cast<std::uint32_t>(bytes)
+                                               : 0u;
+    return std::clamp<std::uint32_t>(std::max(by_width, by_chain), kMinLanes, kMaxLanes);
+  }
+
+  // Whether operations wait for each other so long that a processor, which looks about 500 instructions
+  // ahead, finds too few that do not, and few enough values are alive for eight vectors of each.
+  bool hides_latency(int bytes) {
+    if (bytes < 4 || ir::depends_on_order(loop_.builder.type())) return false;
+    std::unordered_map<std::uint64_t, int> path_of;  // operations up to a name
+    ir::PointerMap<ir::ExprRecord, int> path_to;
+    ir::PointerMap<ir::ExprRecord, std::uint64_t> name_of;
+    ir::for_each_node(scalar_.body, [&](ir::Expr expr) {
+      if (const auto* let = expr.as<ir::Let>()) name_of.emplace(let->value.get(), let->symbol.id());
+    });
+    int longest = 0;
+    int num_operations = 0;
+    bool is_arithmetic = true;
+    ir::walk(
+        scalar_.body, [&](ir::Expr expr) { return !path_to.contains(expr.get()); },
+        [&](ir::Expr expr) {
+          if (path_to.contains(expr.get())) return;
+          int path = 0;
+          ir::for_each_child(expr,
+                             [&](ir::Expr child) { path = std::max(path, *path_to.find(child.get())); });
+          if (const auto* ident = expr.as<ir::Ident>()) {
+            const auto found = path_of.find(ident->symbol.id());
+            path = found == path_of.end() ? 0 : found->second;
+          }
+          const auto* unary = expr.as<ir::Unary>();
+          if (unary || expr.is<ir::Binary>() || expr.is<ir::Select>() || expr.is<ir::Cast>()) {
+            ++path;
+            ++num_operations;
+          }
+          is_arithmetic &= !(unary && unary_cost(unary->op) > 10) && !expr.is<ir::Lookup>() &&
+                           !expr.is<ir::Lambda>() && !expr.is<ir::If>();
+          path_to.emplace(expr.get(), path);
+          if (const std::uint64_t* name = name_of.find(expr.get())) path_of[*name] = path;
+          longest = std::max(longest, path);
+        });
+    return is_arithmetic && longest > kLatencyChain && num_operations <= 3 * longest;
   }
 
   // ---- Scopes: values that are named go into the innermost one.
@@ -413,9 +458,14 @@ class LanesBuilder {
   // ---- Expressions whose type has lanes. Where the mask is false the lanes are anything.
 
   LaneValue lanes_of(ir::Expr expr, ir::Expr mask) {
-    if (!varies(expr)) return uniform_value(expr, mask);
+    if (!varies(expr) && !expr.is<ir::MakeStruct>()) return uniform_value(expr, mask);
     for (const ir::Let* let; (let = expr.as<ir::Let>()); expr = let->body) {
       if (!bind_let(*let, mask)) return island(expr, mask);
+    }
+    if (const auto* structure = expr.as<ir::MakeStruct>()) {
+      LaneValue value{.type = expr.type()};
+      for (ir::Expr member : structure->members) value.members.push_back(lanes_of(member, mask));
+      return value;
     }
     if (!varies(expr)) return uniform_value(expr, mask);
     if (is_path(expr)) {
@@ -447,11 +497,6 @@ class LanesBuilder {
       const LaneValue on_true = lanes_of(select->on_true, mask);
       const LaneValue on_false = lanes_of(select->on_false, mask);
       return chosen(span, condition, on_true, on_false);
-    }
-    if (const auto* structure = expr.as<ir::MakeStruct>()) {
-      LaneValue value{.type = type};
-      for (ir::Expr member : structure->members) value.members.push_back(lanes_of(member, mask));
-      return value;
     }
     if (const auto* field = expr.as<ir::GetField>()) {
       if (!has_lanes(field->value.type())) return island(expr, mask);
@@ -714,9 +759,16 @@ class LanesBuilder {
   }
 
   // Islands run for the lanes that get there.
-  void add_island_cost(double cost) {
+  void add_island_cost(ir::Expr expr, double cost) {
+    note_cost_without_lanes(expr, cost * share_);
     scalar_cost_ += cost * share_;
     lanes_cost_ += (cost + island_overhead_) * share_ + 0.5 * weight_;
+  }
+
+  void note_cost_without_lanes(ir::Expr expr, double cost) {
+    if (cost <= dearest_cost_) return;
+    dearest_cost_ = cost;
+    dearest_without_lanes_ = expr.span();
   }
 
   LaneValue island(ir::Expr expr, ir::Expr mask) {
@@ -724,7 +776,7 @@ class LanesBuilder {
     const ir::Expr body = scalar_rewrite(with_operands_in_lanes(expr, mask));
     const ir::Type type = expr.type();
     Island closed = close_island(flattened(body));
-    add_island_cost(cost);
+    add_island_cost(expr, cost);
     const ir::Expr function = ir::clone_fresh(
         arena_.make<ir::Lambda>(expr.span(), std::vector{closed.parameter}, closed.body), arena_);
     const ir::Expr lanes =
@@ -956,20 +1008,20 @@ class LanesBuilder {
 
   void emit_merge(std::size_t leaf, const PendingMerge& merge) {
     ir::Expr& state = states_[leaf];
-    add_merge_cost(state.type(), static_cast<bool>(merge.mask));
+    add_merge_cost(state.type(), merge);
     const ir::Expr value = lanes_of_value(merge.value);
     state = merge.mask ? arena_.make<ir::MergeMasked>(merge.span, state, value, merge.mask)
                        : arena_.make<ir::Merge>(merge.span, state, value);
     if (state.record().depth > kMaxStateDepth) state = bind(state, "b");
   }
-  void add_merge_cost(ir::Type builder, bool masked) {
+  void add_merge_cost(ir::Type builder, const PendingMerge& merge) {
     const double scalar = merge_cost(builder);
     const double vectors = vectors_of(ir::merge_type(builder, arena_));
     if (builder.as<ir::MergerType>()) {
       add_cost(scalar, vectors);
     } else if (builder.as<ir::AppenderType>()) {
       // What is appended under a mask is compressed first.
-      add_cost(scalar, masked ? 0.5 + vectors : vectors);
+      add_cost(scalar, merge.mask ? 0.5 + vectors : vectors);
     } else {
       scalar_cost_ += scalar * share_;
       lanes_cost_ += (scalar + kCaptureCost) * share_ + 0.5 * weight_;
@@ -1035,13 +1087,13 @@ class LanesBuilder {
     LaneValue tested = named(lanes_of(branch.condition, mask), "c");
     if (tested.uniform) tested = named(in_lanes(tested.type, broadcast(tested.uniform)), "c");
     build_side(branch.on_true, mask, tested.lanes, share);
-    if (!is_path(branch.on_false)) build_side(branch.on_false, mask, negated(tested.lanes), 1 - share);
+    build_side(branch.on_false, mask, negated(tested.lanes), 1 - share);
     return *tree;
   }
   void build_side(ir::Expr expr, ir::Expr mask, ir::Expr condition, double share) {
-    if (is_path(expr)) return;
-    const ir::Expr inner = both(mask, condition);
     const std::vector<std::size_t> leaves = merged_leaves(expr);
+    if (leaves.empty() && !ir::may_fail_or_diverge(expr)) return;
+    const ir::Expr inner = both(mask, condition);
     const bool skipped = !leaves.empty() && is_skipped(expr, share);
     if (!skipped) {
       with_share(share, false, [&] { return build_builder(expr, inner); });
@@ -1148,7 +1200,7 @@ class LanesBuilder {
     const ir::Expr body = scalar_rewrite(with_operands_in_lanes(expr, mask));
     island_builders_.clear();
     const Island closed = close_island(body);
-    add_island_cost(cost);
+    add_island_cost(expr, cost);
     const ir::Expr function = ir::clone_fresh(
         arena_.make<ir::Lambda>(expr.span(), std::vector{builder, closed.parameter}, closed.body), arena_);
     ir::Expr after =
@@ -1202,6 +1254,8 @@ class LanesBuilder {
   double scalar_cost_ = 0;
   double lanes_cost_ = 0;
   double island_overhead_ = 0;
+  double dearest_cost_ = 0;
+  ir::Span dearest_without_lanes_;
 };
 
 }  // namespace

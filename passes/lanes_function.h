@@ -15,6 +15,7 @@ struct LanesFunction {
   std::vector<std::pair<ir::Symbol, ir::Expr>> names;  ///< to be bound around the loop, in this order
   double scalar_cost = 0;                              ///< cycles an iteration as it is (expression_cost.h)
   double lanes_cost = 0;                               ///< cycles an iteration through `function`
+  ir::Span without_lanes;  ///< the part that costs most of those that are done lane by lane; null: none
 };
 
 /// The function of `loop`, a For without one, rewritten to work on 16, 32 or 64 iterations at once: as many

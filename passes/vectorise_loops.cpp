@@ -72,10 +72,8 @@ std::string refusal(ir::Expr expr) {
 std::string refusal_by_cost(const LanesFunction& lanes, ir::Expr expr) {
   if (ir::annotated_bool(expr.annotations(), "vectorize") == true) return {};
   if (lanes.lanes_cost < kMinGain * lanes.scalar_cost) return {};
-  return fmt::format(
-      "lanes would gain nothing: about {:.1f} cycles an iteration instead of {:.1f}, most of them "
-      "in work without lanes",
-      lanes.lanes_cost, lanes.scalar_cost);
+  return fmt::format("lanes would gain little: about {:.1f} cycles an iteration instead of {:.1f}",
+                     lanes.lanes_cost, lanes.scalar_cost);
 }
 
 }  // namespace
@@ -93,7 +91,12 @@ ir::Expr vectorise_loops(ir::Expr root, PassContext& context) {
     if (const std::string reason = refusal(expr); !reason.empty()) return refuse(reason);
     const std::optional<LanesFunction> lanes = make_lanes_function(expr, context);
     if (!lanes) return refuse("its builders are handed on in a way that has no lanes");
-    if (const std::string reason = refusal_by_cost(*lanes, expr); !reason.empty()) return refuse(reason);
+    if (const std::string reason = refusal_by_cost(*lanes, expr); !reason.empty()) {
+      refuse(reason);
+      if (lanes->without_lanes)
+        context.remarks.push_back({"vectorise_loops", "this part has no lanes", lanes->without_lanes});
+      return expr;
+    }
 
     const ir::For vectorised{arena.keep(lanes->iterators), loop->builder, loop->function, lanes->function};
     ir::Expr result = arena.add(vectorised, expr.span(), expr.annotations());

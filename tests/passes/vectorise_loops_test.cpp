@@ -88,7 +88,7 @@ TEST(VectoriseLoops, SaysWhyNot) {
   EXPECT_THAT(
       remark_on("|v: vec[vec[i8]]| result(for(v, merger[i64,+], |b, i, x| if(x == \"abc\", merge(b, 1L), "
                 "b)))"),
-      HasSubstr("lanes would gain nothing"));
+      HasSubstr("lanes would gain little"));
   EXPECT_EQ(remark_on("|v: vec[f64]| result(for(v, merger[f64,+], |b, i, x| merge(b, x)))"), "");
 }
 
@@ -106,6 +106,32 @@ TEST(VectoriseLoops, DoesNothingWithoutSimd) {
   context.target.vector_bytes = 0;
   const ir::Expr program = parse("|v: vec[f64]| result(for(v, merger[f64,+], |b, i, x| merge(b, x)))", arena);
   EXPECT_EQ(passes::vectorise_loops(program, context).get(), program.get());
+}
+
+// Enough operations that do not wait for each other: more lanes where the chain is long.
+TEST(VectoriseLoops, TakesMoreLanesForLongChains) {
+  const auto lanes_of = [](int num_operations, std::string_view builder, std::string_view function) {
+    std::string body = "x";
+    for (int i = 0; i < num_operations / 2; ++i) body = "(" + body + " * 1.5 + a)";
+    ir::Arena arena;
+    passes::PassContext context{.arena = arena, .options = {}, .target = {}, .deadline = {}, .remarks = {}};
+    context.target.vector_bytes = 64;
+    const ir::Expr program = parse("|v: vec[f64], a: f64| result(for(v, " + std::string(builder) +
+                                       ", |b, i, x| merge(b, " + std::string(function) + "(" + body + "))))",
+                                   arena);
+    std::uint32_t lanes = 0;
+    ir::for_each_node(passes::vectorise_loops(program, context), [&](ir::Expr expr) {
+      const auto* loop = expr.as<ir::For>();
+      if (loop && loop->lanes)
+        lanes = loop->lanes.as<ir::Lambda>()->parameters[1].type.as<ir::SimdType>()->lanes;
+    });
+    return lanes;
+  };
+  EXPECT_EQ(lanes_of(20, "appender[f64]", "abs"), 16u);
+  EXPECT_EQ(lanes_of(200, "appender[f64]", "abs"), 64u);
+  EXPECT_EQ(lanes_of(200, "merger[f64,max]", "abs"), 64u);
+  EXPECT_EQ(lanes_of(200, "merger[f64,+]", "abs"), 16u) << "sums have 16 lanes";
+  EXPECT_EQ(lanes_of(200, "appender[f64]", "exp"), 16u) << "calls keep processors busy";
 }
 
 // A chain of 200 operations, as fusion leaves it, and one of lets.
