@@ -146,6 +146,10 @@ class LoopTiler {
       if (!found.empty()) body.place = i;
     }
     if (loops.size() != 1 || !loops.front()) return std::nullopt;
+    for (std::size_t i = 0; i < body.place; ++i) {
+      // What comes before the inner loop is done for all rows of a tile before any of them goes on.
+      if (ir::contains_builder(body.bindings[i].value.type())) return std::nullopt;
+    }
     body.inner = loops.front();
     const auto& inner = *body.inner.as<ir::Result>()->builder.as<ir::For>();
     if (uses_names_of(body.place < body.bindings.size() ? body.bindings[body.place].value : body.value,
