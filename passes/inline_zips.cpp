@@ -102,8 +102,19 @@ ir::Expr append_structs(ir::Expr expr, ir::Arena& arena) {
 ir::Expr inline_zips(ir::Expr root, PassContext& context) {
   ir::Arena& arena = context.arena;
   root = ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) { return inline_walked_zips(expr, arena); });
-  return ir::rewrite_bottom_up(
-      root, arena, [&](ir::Expr expr) { return expr.is<ir::Zip>() ? append_structs(expr, arena) : expr; });
+  bool appended = false;
+  return ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
+    if (expr.is<ir::Zip>()) {
+      appended = true;
+      return append_structs(expr, arena);
+    }
+    const auto* loop = expr.as<ir::For>();
+    if (!appended || !loop || !loop->lanes) return expr;
+    // Both functions may have had one zip in common; its loops have symbols of their own.
+    ir::For separate = *loop;
+    separate.lanes = ir::clone_fresh(loop->lanes, arena);
+    return arena.add(separate, expr.span(), expr.annotations());
+  });
 }
 
 }  // namespace weld::passes
