@@ -150,6 +150,17 @@ class Emitter {
   /// A field of a symbol bound lazily, or a field of such a field; nothing for other expressions.
   std::optional<Value> lazy_field(ir::Expr expr);
 
+  /// Notes that the lanes are first, first + 1, …
+  void note_counting(llvm::Value* lanes, llvm::Value* first) { counting_[lanes] = first; }
+  /// `first` of such lanes; null for others.
+  llvm::Value* counts_from(llvm::Value* lanes) const {
+    const auto found = counting_.find(lanes);
+    return found == counting_.end() ? nullptr : found->second;
+  }
+  /// Whether elements whose places are known before should go past the caches: a bool, or null for no.
+  llvm::Value* streams() const { return streams_; }
+  void set_streams(llvm::Value* streams) { streams_ = streams; }
+
   /// Symbols whose builders belong to an enclosing loop: its parameter, and what was merged into since.
   void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
   bool is_loop_state(ir::Symbol symbol) const { return loop_states_.contains(symbol.id()); }
@@ -289,6 +300,8 @@ class Emitter {
   std::unordered_map<std::uint64_t, Value> symbols_;
   std::unordered_map<std::uint64_t, LazyValue> lazy_;
   std::vector<LoadedLeaf> loaded_;  // in the order of their making
+  std::unordered_map<llvm::Value*, llvm::Value*> counting_;
+  llvm::Value* streams_ = nullptr;
   std::unordered_set<std::uint64_t> loop_states_;
   int loop_depth_ = 0;
   std::vector<ErrorTarget> error_targets_;  // the outermost returns

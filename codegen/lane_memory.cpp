@@ -1,9 +1,12 @@
 #include "codegen/lane_memory.h"
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
 #include <numeric>
+
+#include "ir/typing.h"
 
 namespace weld::codegen {
 namespace {
@@ -22,9 +25,11 @@ struct Words {
   llvm::IntegerType* type(Emitter& emitter) const {
     return emitter.ir.getIntNTy(static_cast<unsigned>(8 * bytes));
   }
-  // As many as a register of the machine holds, but no more than there are lanes.
-  std::uint32_t in_register(Emitter& emitter, std::uint32_t lanes) const {
-    return std::min(lanes, static_cast<std::uint32_t>(emitter.module.options().vector_bits / (8 * bytes)));
+  // As many as a register of the machine holds, each in at least so many bits, but no more than there are
+  // lanes.
+  std::uint32_t in_register(Emitter& emitter, std::uint32_t lanes, std::int64_t bits = 0) const {
+    const std::int64_t held = emitter.module.options().vector_bits / std::max(8 * bytes, bits);
+    return std::min(lanes, static_cast<std::uint32_t>(held));
   }
 };
 
@@ -161,20 +166,18 @@ llvm::Value* interleaved(Emitter& emitter, llvm::ArrayRef<llvm::Value*> words, s
   return permute(emitter, words, picks);
 }
 
-// The lanes where the mask is true, moved to the front. `bits` is the width of one.
+// The lanes where the mask is true, moved to the front: a register at most, of integers that are not too
+// narrow. LLVM 19 has vector.compress, but makes scalar stores of it.
 llvm::Value* compress(Emitter& emitter, llvm::Value* lanes, llvm::Value* mask) {
   auto& ir = emitter.ir;
   auto* type = llvm::cast<llvm::FixedVectorType>(lanes->getType());
   const int narrowest = emitter.module.options().narrowest_compress_bits;
-  const bool widens = static_cast<int>(type->getScalarSizeInBits()) < narrowest;
-  llvm::Value* wide = lanes;
-  if (widens) {
-    auto* word = ir.getIntNTy(static_cast<unsigned>(narrowest));
-    wide = ir.CreateZExt(lanes, llvm::FixedVectorType::get(word, type->getNumElements()));
-  }
-  llvm::Value* front = ir.CreateIntrinsic(llvm::Intrinsic::experimental_vector_compress, {wide->getType()},
-                                          {wide, mask, llvm::PoisonValue::get(wide->getType())});
-  return widens ? ir.CreateTrunc(front, type) : front;
+  auto* word = ir.getIntNTy(std::max(type->getScalarSizeInBits(), static_cast<unsigned>(narrowest)));
+  auto* wide = llvm::FixedVectorType::get(word, type->getNumElements());
+  llvm::Value* front =
+      ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_compress, {wide},
+                         {ir.CreateZExt(lanes, wide), llvm::Constant::getNullValue(wide), mask});
+  return ir.CreateTrunc(front, type);
 }
 
 llvm::Value* count_lanes(Emitter& emitter, llvm::Value* mask) {
@@ -299,7 +302,7 @@ bool has_stored_lanes(Emitter& emitter, ir::Type element) {
 }
 
 llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes, llvm::Value* mask,
-                         llvm::Value* address) {
+                         llvm::Value* address, Access access) {
   auto& ir = emitter.ir;
   const FlatType& type = emitter.flat(element);
   const std::uint32_t count = mask                   ? length_of(mask)
@@ -311,8 +314,11 @@ llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes,
   if (mask && emitter.module.options().narrowest_compress_bits == 0)
     return store_each(emitter, type, words, mask, address);
 
-  const std::uint32_t length = shape.in_register(emitter, count);
-  const llvm::Align align(static_cast<std::uint64_t>(shape.bytes));
+  const std::int64_t narrowest = mask ? emitter.module.options().narrowest_compress_bits : 0;
+  const std::uint32_t length = shape.in_register(emitter, count, narrowest);
+  const std::int64_t register_bytes = length * shape.bytes;
+  const bool streams = access == Access::kStreamed;
+  const llvm::Align align(static_cast<std::uint64_t>(streams ? register_bytes : shape.bytes));
   llvm::Value* written = emitter.i64(0);
   for (std::uint32_t first = 0; first < count; first += length) {
     llvm::Value* part_mask = mask ? some_lanes(emitter, mask, first, length) : nullptr;
@@ -323,12 +329,51 @@ llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes,
     }
     llvm::Value* place = emitter.element_address(address, written, type.size_bytes);
     for (std::size_t i = 0; i < registers.size(); ++i) {
-      const std::int64_t bytes = static_cast<std::int64_t>(i) * length * shape.bytes;
-      ir.CreateAlignedStore(interleaved(emitter, registers, i), emitter.offset(place, bytes), align);
+      const std::int64_t bytes = static_cast<std::int64_t>(i) * register_bytes;
+      auto* store =
+          ir.CreateAlignedStore(interleaved(emitter, registers, i), emitter.offset(place, bytes), align);
+      if (streams) {
+        auto* one = llvm::ConstantAsMetadata::get(emitter.i32(1));
+        store->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(ir.getContext(), {one}));
+      }
     }
     written = ir.CreateNSWAdd(written, part_mask ? count_lanes(emitter, part_mask) : emitter.i64(length));
   }
   return written;
+}
+
+llvm::Value* may_stream(Emitter& emitter, ir::Type element, std::uint32_t count, llvm::Value* address) {
+  auto& ir = emitter.ir;
+  const Words shape = Words::of(emitter.flat(element));
+  const std::int64_t bytes = shape.in_register(emitter, count) * shape.bytes;
+  return ir.CreateIsNull(ir.CreateAnd(ir.CreatePtrToInt(address, ir.getInt64Ty()), emitter.i64(bytes - 1)));
+}
+
+LaneRows::LaneRows(Emitter& emitter, ir::Type element, const Value& lanes)
+    : element_(element), bytes_(emitter.flat(element).size_bytes) {
+  rows_ = emitter.frame(bytes_ * *ir::num_lanes(lanes.type), 64, "rows");
+  store_lanes(emitter, element, lanes, nullptr, rows_);
+}
+
+void LaneRows::merge_into(Emitter& emitter, ir::MergeOp op, llvm::Value* lane, llvm::Value* address) const {
+  auto& ir = emitter.ir;
+  llvm::Value* row = emitter.element_address(rows_, lane, bytes_);
+  const auto& leaves = emitter.flat(element_).leaves;
+  for (std::size_t first = 0, next = 0; first < leaves.size(); first = next) {
+    const Leaf& leaf = leaves[first];
+    const std::int64_t bytes = leaf_bytes(leaf);
+    for (next = first + 1; next < leaves.size(); ++next) {
+      const auto distance = static_cast<std::int64_t>(next - first) * bytes;
+      if (leaves[next].scalar != leaf.scalar || leaves[next].offset != leaf.offset + distance) break;
+    }
+    llvm::Type* type = leaf.type;
+    if (next > first + 1) type = llvm::FixedVectorType::get(type, static_cast<unsigned>(next - first));
+    const llvm::Align align(static_cast<std::uint64_t>(bytes));
+    llvm::Value* place = emitter.offset(address, leaf.offset);
+    llvm::Value* held = ir.CreateAlignedLoad(type, place, align);
+    llvm::Value* added = ir.CreateAlignedLoad(type, emitter.offset(row, leaf.offset), align);
+    ir.CreateAlignedStore(emitter.merge_scalars(op, leaf.scalar, held, added), place, align);
+  }
 }
 
 SpilledLanes::SpilledLanes(Emitter& emitter, ir::Type element, const Value& lanes) : element_(element) {

@@ -28,8 +28,27 @@ llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf&
 bool has_stored_lanes(Emitter& emitter, ir::Type element);
 /// Writes lanes as elements of type `element` to `address`: those where the mask is true, one after the
 /// other; null: all. May write anything to the rest of the n elements there. Returns how many count.
+enum class Access : std::uint8_t {
+  kCached,
+  kStreamed,  ///< past the caches; without a mask, and where may_stream holds
+};
 llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes, llvm::Value* mask,
-                         llvm::Value* address);
+                         llvm::Value* address, Access access = Access::kCached);
+/// Whether `count` elements that start at the address can be streamed: bool.
+llvm::Value* may_stream(Emitter& emitter, ir::Type element, std::uint32_t count, llvm::Value* address);
+
+/// Lanes on the stack as elements, to be merged into elements in memory: members of one type that lie beside
+/// each other at once. For what store_lanes takes.
+class LaneRows {
+ public:
+  LaneRows(Emitter& emitter, ir::Type element, const Value& lanes);
+  void merge_into(Emitter& emitter, ir::MergeOp op, llvm::Value* lane, llvm::Value* address) const;
+
+ private:
+  ir::Type element_;
+  std::int64_t bytes_;
+  llvm::AllocaInst* rows_;
+};
 
 /// A value of many lanes on the stack, a lane at a time.
 class SpilledLanes {

@@ -49,6 +49,7 @@ class BlockWriter {
     load_state(partial);
     if (plan_.allocates && !plan_.keeps_memory) scope_ = body_.open_scope();
 
+    decide_streaming();
     llvm::AllocaInst* block_slot = body_.frame(i64, "block_begin");
     ir_.CreateStore(begin, block_slot);
     llvm::BasicBlock* next_block = body_.block("next_block");
@@ -75,10 +76,25 @@ class BlockWriter {
 
     ir_.SetInsertPoint(done);
     if (scope_) body_.close_scope(scope_);
+    // What went past the caches is not ordered with what comes after.
+    if (llvm::Value* streams = body_.streams())
+      body_.when(streams, [&] { ir_.CreateFence(llvm::AtomicOrdering::SequentiallyConsistent); });
     store_state(partial);
   }
 
  private:
+  // Vectors far larger than the caches are written past them: a store that misses reads the line first.
+  void decide_streaming() {
+    constexpr std::int64_t kMinBytes = std::int64_t{64} << 20;
+    std::int64_t bytes = 0;
+    for (const LoopBuilder& builder : plan_.builders) {
+      if (builder.is_exact_appender())
+        bytes += builder.merges.least * body_.flat(builder.type.as<ir::AppenderType>()->element).size_bytes;
+    }
+    if (!lanes_lambda_ || bytes == 0) return;
+    body_.set_streams(ir_.CreateICmpSGE(captures_.count, body_.i64(kMinBytes / bytes)));
+  }
+
   // --- State: one memory slot a leaf of the loop's builder, which LLVM turns into registers.
 
   void load_state(llvm::Value* partial) {

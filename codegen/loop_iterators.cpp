@@ -131,9 +131,12 @@ llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* s
   llvm::SmallVector<llvm::Constant*, 64> numbers;
   for (std::uint32_t lane = 0; lane < count; ++lane) numbers.push_back(emitter.i64(lane));
   llvm::Value* steps = llvm::ConstantVector::get(numbers);
-  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(step); !constant || !constant->isOne())
-    steps = ir.CreateMul(steps, ir.CreateVectorSplat(count, step));
-  return ir.CreateAdd(ir.CreateVectorSplat(count, first), steps);
+  const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(step);
+  const bool counts = constant && constant->isOne();
+  if (!counts) steps = ir.CreateMul(steps, ir.CreateVectorSplat(count, step));
+  llvm::Value* lanes = ir.CreateAdd(ir.CreateVectorSplat(count, first), steps);
+  if (counts) emitter.note_counting(lanes, first);
+  return lanes;
 }
 
 namespace {

@@ -52,7 +52,19 @@ class AppenderOps final : public BuilderOps {
     const Value state = make_room(emitter, builder, count, span);
     llvm::Value* address =
         emitter.element_address(state.leaves[0], state.leaves[1], emitter.flat(element).size_bytes);
-    return lengthened(emitter, state, store_lanes(emitter, element, lanes, mask, address));
+    llvm::Value* written = nullptr;
+    const auto store = [&](Access access) {
+      written = store_lanes(emitter, element, lanes, mask, address, access);
+      return state;
+    };
+    if (llvm::Value* streams = ends_there ? emitter.streams() : nullptr) {
+      emitter.branch(
+          emitter.ir.CreateAnd(streams, may_stream(emitter, element, count, address)),
+          [&] { return store(Access::kStreamed); }, [&] { return store(Access::kCached); });
+    } else {
+      store(Access::kCached);
+    }
+    return lengthened(emitter, state, written);
   }
 
   Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {

@@ -1,5 +1,7 @@
 #include "codegen/builders/builder.h"
 #include "codegen/dictionaries.h"
+#include "codegen/lane_memory.h"
+#include "ir/typing.h"
 
 // A dictmerger's state is the dictionary that it fills (runtime/abi.h: Dict). A new entry starts at the
 // identity.
@@ -58,6 +60,23 @@ class DictMergerOps final : public BuilderOps {
   Value merge(Emitter& emitter, const Value& builder, const Value& value, ir::Span span) const override {
     merge_entry(emitter, builder.type, builder.scalar(), emitter.member(value, 0), emitter.member(value, 1),
                 span);
+    return builder;
+  }
+
+  Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
+                    ir::Span span) const override {
+    const EntryType entry = entry_type(builder.type);
+    if (!has_stored_lanes(emitter, entry.value))
+      return BuilderOps::merge_lanes(emitter, builder, lanes, mask, span);
+    const SpilledLanes keys(emitter, entry.key, emitter.member(lanes, 0));
+    const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
+    for_each_lane(emitter, mask, *ir::num_lanes(lanes.type), [&](llvm::Value* lane) {
+      llvm::Value* dict = builder.scalar();
+      const ir::MergeOp op = merger_type(builder.type).op;
+      llvm::Value* index = find_or_insert(emitter, entry, dict, keys.lane(emitter, lane), op, span);
+      values.merge_into(emitter, op, lane,
+                        entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
+    });
     return builder;
   }
 
