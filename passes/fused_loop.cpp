@@ -154,7 +154,9 @@ class LoopBuilder {
     const ir::Expr fresh = fresh_function(member.node);
     const auto& function = *fresh.as<ir::Lambda>();
     const ir::Expr builder = builder_parameter(function, arena_);
-    if (node.has_fields()) {
+    if (node.has_joint_fields) {
+      add_joint_fields(member, function, states, lets);
+    } else if (node.has_fields()) {
       add_fields(member, function, states, lets);
     } else if (node.role() == LoopRole::kMap) {
       const ir::Expr tail = split_lets(instantiate(function, node, {}), lets);
@@ -165,6 +167,18 @@ class LoopBuilder {
     } else {
       add_around_inside(member, instantiate(function, node, {}), function.parameters[0].symbol, states, lets);
     }
+  }
+
+  // A struct of builders that the body handles as a whole.
+  void add_joint_fields(const ClusterMember& member, const ir::Lambda& function,
+                        std::vector<ir::Expr>& states, std::vector<Binding>& lets) {
+    std::vector<ir::Expr> before;
+    for (std::size_t i = 0; i < member.outputs.size(); ++i)
+      before.push_back(states[place_of(member.node, i)]);
+    const ir::Expr body = instantiate(function, node(member.node), pack(before));
+    const ir::Expr after = bind("s", split_lets(body, lets), lets);
+    const std::vector<ir::Expr> fields = fields_of(after, before.size());
+    for (std::size_t i = 0; i < fields.size(); ++i) states[place_of(member.node, i)] = fields[i];
   }
 
   // A struct of builders, each of which has its own part of the body.
@@ -242,8 +256,10 @@ class LoopBuilder {
         return whole;
       }
       const auto* field = part.as<ir::GetField>();
-      const bool is_ours = field && elements.size() > 1 && whole && field->value.get() == whole.get();
-      return is_ours ? elements[field->index] : part;
+      if (!field) return part;
+      if (elements.size() > 1 && whole && field->value.get() == whole.get()) return elements[field->index];
+      const auto* states = state.as<ir::MakeStruct>();
+      return states && field->value.get() == state.get() ? states->members[field->index] : part;
     });
   }
 

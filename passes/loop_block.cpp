@@ -10,6 +10,7 @@
 #include "ir/equality.h"
 #include "ir/fields.h"
 #include "ir/pointer_map.h"
+#include "passes/count_lengths.h"
 #include "passes/narrow_producers.h"
 
 namespace weld::passes {
@@ -77,6 +78,7 @@ class BlockReader {
       add({let->symbol, take_apart(let->value, true), body.span()}, false);
     add({ir::Symbol(), take_apart(body, false), body.span()}, false);
     block_.is_simplified = narrow_producers(block_.nodes, arena_);
+    count_lengths(block_.nodes, arena_);
     find_structs();
     find_regions();
     for (std::size_t i = 0; i < block_.nodes.size(); ++i) analyse(static_cast<int>(i));
@@ -156,7 +158,7 @@ class BlockReader {
   void find_structs() {
     for (const BlockNode& node : block_.nodes) {
       const auto loop = match_loop(node.binding.value);
-      if (node.binding.symbol && loop && loop->has_result && has_separate_builders(*loop))
+      if (node.binding.symbol && loop && loop->has_result && has_builders(*loop))
         structs_.insert(node.binding.symbol.id());
     }
     if (structs_.empty()) return;
@@ -172,15 +174,18 @@ class BlockReader {
     }
   }
 
+  static bool has_builders(const Loop& loop) {
+    const auto* builders = loop.node->builder.as<ir::MakeStruct>();
+    return builders && !loop.node->lanes && builders->members.size() >= 2 &&
+           builders->members.size() <= kMaxFields;
+  }
+
   // `let x = …; {merge(b.$0, x), …}`: every field is made of the builder of that field.
   static bool has_separate_builders(const Loop& loop) {
-    const auto* builders = loop.node->builder.as<ir::MakeStruct>();
-    if (!builders || loop.node->lanes || builders->members.size() > kMaxFields) return false;
     std::vector<Binding> lets;
     const ir::Expr tail = split_lets(loop.function->body, lets);
     const auto* states = tail.as<ir::MakeStruct>();
-    if (!states || states->members.size() < 2) return false;
-    if (binds_builder(lets)) return false;
+    if (!states || binds_builder(lets)) return false;
     for (std::size_t i = 0; i < states->members.size(); ++i) {
       if (!uses_field_only(states->members[i], loop.builder(), i)) return false;
     }
@@ -230,6 +235,7 @@ class BlockReader {
     }
     node.loop = loop;
     node.cost = merged_cost(loop->function->body);
+    node.num_operations = count_operations(loop->function->body);
     find_iterators(index);
     find_uses(loop->node->builder, index);
     find_uses(loop->node->function, index);
@@ -245,11 +251,12 @@ class BlockReader {
     const ir::Expr builder = builder_parameter(*loop.function, arena_);
     if (node.binding.symbol && structs_.contains(node.binding.symbol.id())) {
       node.values.clear();
+      node.has_joint_fields = !has_separate_builders(loop);
       const auto& builders = loop.node->builder.as<ir::MakeStruct>()->members;
       for (std::uint32_t i = 0; i < builders.size(); ++i) {
         const ir::Expr field = arena_.make<ir::GetField>(builder.span(), builder, i);
-        const bool is_map =
-            is_filled(builders[i]) && merged_once(tail.as<ir::MakeStruct>()->members[i], field, arena_);
+        const bool is_map = !node.has_joint_fields && is_filled(builders[i]) &&
+                            merged_once(tail.as<ir::MakeStruct>()->members[i], field, arena_);
         node.values.push_back(
             {arena_.fresh_symbol(node.binding.symbol.name()), is_map ? LoopRole::kMap : LoopRole::kSink});
       }

@@ -49,10 +49,12 @@ struct BlockNode {
   int space = -1;                   ///< loops of one space have equally many iterations, or the program fails
   std::vector<int> iterators;       ///< ids: equal for equal iterators
   std::vector<Producer> producers;  ///< for each iterator
+  bool has_joint_fields = false;    ///< the function handles the struct of builders as a whole
   bool uses_index = false;
   int num_sites = 0;      ///< for kSites
   int guard = -1;         ///< for `if(c, merge(b, v), b)`: a number, equal for equal conditions
   std::int64_t cost = 0;  ///< cycles an iteration, roughly
+  int num_operations = 0;
 
   LoopRole role() const { return values.front().role; }
   bool has_fields() const { return values.size() > 1; }

@@ -13,7 +13,8 @@ namespace {
 
 // LLVM is kept away from functions of more than a few thousand instructions, and registers from more
 // accumulators than a machine has.
-constexpr std::uint32_t kMaxLoopNodes = 2000;
+constexpr int kMaxOperations = 1000;
+constexpr int kMaxCopiedOperations = 100;
 constexpr int kMaxOutputs = 16;
 constexpr std::size_t kMaxIterators = 64;
 // A vector that is written and read again costs about as much as this many cycles an element, so long as what
@@ -33,7 +34,7 @@ struct Forming {
   int space = -1;
   std::unordered_set<int> iterators;  // that the loop would have
   int num_outputs = 0;
-  std::uint32_t num_nodes = 0;
+  int num_operations = 0;
   bool uses_index = false;
   bool has_bare_loop = false;  // one that yields its builder
 };
@@ -164,7 +165,7 @@ class ClusterFormer {
     return !lower.is_pinned && upper.space == lower.space && upper.region == lower.region &&
            !upper.has_bare_loop && !lower.has_bare_loop &&
            upper.num_outputs + lower.num_outputs <= kMaxOutputs &&
-           upper.num_nodes + lower.num_nodes <= kMaxLoopNodes &&
+           upper.num_operations + lower.num_operations <= kMaxOperations &&
            upper.iterators.size() + lower.iterators.size() <= kMaxIterators &&
            merged_annotations(upper.cluster.annotations, lower.cluster.annotations).has_value();
   }
@@ -178,7 +179,7 @@ class ClusterFormer {
     into.cluster.num_loops += from.cluster.num_loops;
     into.iterators.insert(from.iterators.begin(), from.iterators.end());
     into.num_outputs += from.num_outputs;
-    into.num_nodes += from.num_nodes;
+    into.num_operations += from.num_operations;
     into.uses_index |= from.uses_index;
     from = Forming();
     merged_into_.emplace(lower, upper);
@@ -308,7 +309,7 @@ class ClusterFormer {
       }
     }
     if (into.is_pinned && into.level <= level) return "a computation comes in between";
-    if (into.num_nodes + num_nodes(n) > kMaxLoopNodes) return "the loop would be too large";
+    if (into.num_operations + node(n).num_operations > kMaxOperations) return "the loop would be too large";
     if (into.iterators.size() + node(n).iterators.size() > kMaxIterators)
       return "the loop would walk over too many vectors";
     if (into.num_outputs + num_outputs > kMaxOutputs) return "the loop would have too many builders";
@@ -328,8 +329,7 @@ class ClusterFormer {
     if (into.uses_index)
       return "it merges a varying number of elements, and the loop uses its "
              "iteration number";
-    if (node(n).num_sites > 1 &&
-        static_cast<std::uint32_t>(node(n).num_sites) * into.num_nodes > kMaxLoopNodes / 8)
+    if (node(n).num_sites > 1 && node(n).num_sites * into.num_operations > kMaxCopiedOperations)
       return "it merges in several places, so that the loop would be copied";
     return nullptr;
   }
@@ -386,7 +386,7 @@ class ClusterFormer {
       member.inside = std::move(into.cluster.members);
       into.cluster.members.clear();
       into.iterators.clear();
-      into.num_nodes *= static_cast<std::uint32_t>(node(n).num_sites);
+      into.num_operations *= node(n).num_sites;
       // A claim about the filtered vectors.
       std::erase_if(into.cluster.annotations, [](const ir::Annotation& it) { return it.key == "loopsize"; });
       into.uses_index = false;
@@ -433,7 +433,7 @@ class ClusterFormer {
 
   void count(const ClusterMember& member, Forming& into) {
     const BlockNode& node = this->node(member.node);
-    into.num_nodes += num_nodes(member.node);
+    into.num_operations += node.num_operations;
     into.num_outputs += static_cast<int>(std::ranges::count(member.outputs, true));
     into.uses_index |= node.uses_index;
     into.iterators.insert(node.iterators.begin(), node.iterators.end());
@@ -469,7 +469,6 @@ class ClusterFormer {
     context_.remarks.push_back({std::string(pass), std::move(message), node(n).loop->for_expr.span()});
   }
 
-  std::uint32_t num_nodes(int n) const { return node(n).loop->node->function.record().num_nodes; }
   const BlockNode& node(int n) const { return block_.nodes[index(n)]; }
   Forming& forming(int cluster) { return forming_[index(cluster)]; }
   static std::size_t index(int number) { return static_cast<std::size_t>(number); }

@@ -187,6 +187,21 @@ std::optional<int> count_merge_sites(const ir::Lambda& function) {
   return SiteCounter(function.parameters[0]).count(function.body);
 }
 
+int count_operations(ir::Expr expr) {
+  int count = 0;
+  ir::walk(
+      expr,
+      [&](ir::Expr part) {
+        const bool is_free = part.is<ir::Ident>() || part.is<ir::GetField>() || part.is<ir::Literal>() ||
+                             part.is<ir::Let>() || part.is<ir::Lambda>() || part.is<ir::Merge>() ||
+                             part.is<ir::MakeStruct>();
+        count += is_free ? 0 : 1;
+        return true;
+      },
+      [](ir::Expr) {});
+  return count;
+}
+
 std::int64_t estimated_cost(ir::Expr expr) {
   std::int64_t cost = 0;
   std::vector<ir::Expr> stack{expr};

@@ -63,6 +63,9 @@ bool is_same_path(ir::Expr left, ir::Expr right);
 /// branches, inner loops and lets of builders. Nothing for other functions.
 std::optional<int> count_merge_sites(const ir::Lambda& function);
 
+/// How many nodes do something: all but names, fields, literals and what binds or merges.
+int count_operations(ir::Expr expr);
+
 /// A rough number of cycles for evaluating once: operators by their latency, loops as very much. Saturates at
 /// kLargeCost.
 std::int64_t estimated_cost(ir::Expr expr);
