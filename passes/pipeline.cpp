@@ -67,13 +67,13 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",   "inline_lets",     "inline_zips",      "fold_constants",
-    "simplify_algebra", "unroll_structs",  "reduce_strength",  "inline_lets",
-    "fuse_loops",       "fuse_siblings",   "inline_lets",      "drop_dead_fields",
-    "inline_lets",      "split_vectors",   "simplify_sorts",   "unroll_loops",
-    "inline_lets",      "fold_constants",  "simplify_algebra", "eliminate_common_subexpressions",
-    "inline_lets",      "order_conjuncts", "tile_loops",       "infer_sizes",
-    "predicate_merges", "vectorise_loops",
+    "inline_applies",   "inline_lets",      "inline_zips",      "fold_constants",
+    "simplify_algebra", "unroll_structs",   "reduce_strength",  "inline_lets",
+    "fuse_loops",       "fuse_siblings",    "inline_lets",      "drop_dead_fields",
+    "inline_lets",      "split_vectors",    "simplify_sorts",   "unroll_loops",
+    "inline_lets",      "fold_constants",   "simplify_algebra", "eliminate_common_subexpressions",
+    "reduce_strength",  "inline_lets",      "order_conjuncts",  "tile_loops",
+    "infer_sizes",      "predicate_merges", "vectorise_loops",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.

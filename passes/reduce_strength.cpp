@@ -69,7 +69,8 @@ class LoopElements {
         remarks_(context.remarks) {}
 
   ir::Expr rewrite() {
-    for (const ir::Iterator& it : loop_.iterators) {
+    unify_iterators();
+    for (const ir::Iterator& it : iterators_) {
       const bool is_known = is_whole(it) && is_path(it.data);
       if (is_count(it)) {
         count_ = it.end;
@@ -77,11 +78,10 @@ class LoopElements {
         count_ = arena_.make<ir::Length>(expr_.span(), it.data);
       }
     }
-    if (!count_ || loop_.lanes || ir::may_fail_or_diverge(count_) ||
-        count_.record().num_nodes > kMaxOffsetNodes)
-      return expr_;
-    find_lookups();
-    return replaced_.size() == 0 ? expr_ : with_elements();
+    if (loop_.lanes) return expr_;
+    if (count_ && !ir::may_fail_or_diverge(count_) && count_.record().num_nodes <= kMaxOffsetNodes)
+      find_lookups();
+    return replaced_.size() == 0 && !is_unified_ ? expr_ : with_elements();
   }
 
  private:
@@ -89,6 +89,30 @@ class LoopElements {
     ir::Expr vector;
     ir::Expr offset;  // null: the whole vector
   };
+
+  // Writes a walk from 0 to the length as one over the whole vector, and finds walks that are equal.
+  void unify_iterators() {
+    for (ir::Iterator it : loop_.iterators) {
+      if (is_from_start_to_end(it)) {
+        it = {.data = it.data};
+        is_unified_ = true;
+      }
+      const auto same = std::ranges::find_if(iterators_, [&](const ir::Iterator& other) {
+        return is_whole(other) && is_whole(it) && is_path(it.data) && ir::alpha_equal(it.data, other.data);
+      });
+      first_equal_.push_back(static_cast<std::size_t>(same - iterators_.begin()));
+      has_equal_ |= same != iterators_.end();
+      iterators_.push_back(it);
+    }
+    is_unified_ |= has_equal_;
+  }
+
+  bool is_from_start_to_end(const ir::Iterator& it) const {
+    if (it.kind != ir::IteratorKind::kScalar || !it.start || !is_path(it.data)) return false;
+    const auto* length = resolve(it.end, lets_).as<ir::Length>();
+    return length && is_integer_literal(it.start, 0) && is_integer_literal(it.stride, 1) &&
+           ir::alpha_equal(length->value, it.data);
+  }
 
   void find_lookups() {
     struct Visit {
@@ -129,8 +153,8 @@ class LoopElements {
         uses_inner(lookup.container))
       return;
     if (is_index(lookup.key)) {
-      for (std::size_t i = 0; i < loop_.iterators.size(); ++i) {
-        const ir::Iterator& it = loop_.iterators[i];
+      for (std::size_t i = 0; i < iterators_.size(); ++i) {
+        const ir::Iterator& it = iterators_[i];
         if (!is_whole(it) || !ir::alpha_equal(it.data, lookup.container)) continue;
         replaced_.emplace(expr.get(), static_cast<int>(i));
         return;
@@ -154,7 +178,7 @@ class LoopElements {
     const auto found = std::ranges::find_if(added_, [&](const Added& added) {
       return same(added.vector, wanted.vector) && same(added.offset, wanted.offset);
     });
-    const auto number = static_cast<std::size_t>(found - added_.begin()) + loop_.iterators.size();
+    const auto number = static_cast<std::size_t>(found - added_.begin()) + iterators_.size();
     if (found == added_.end()) {
       if (number >= kMaxIterators) return;
       added_.push_back(wanted);
@@ -171,12 +195,11 @@ class LoopElements {
   bool is_index(ir::Expr expr) const {
     if (const auto* ident = expr.as<ir::Ident>()) {
       return ident->symbol == lambda_.parameters[1].symbol ||
-             (ident->symbol == element() && loop_.iterators.size() == 1 && is_count(loop_.iterators.front()));
+             (ident->symbol == element() && iterators_.size() == 1 && is_count(iterators_.front()));
     }
     const auto* field = expr.as<ir::GetField>();
     const auto* ident = field ? field->value.as<ir::Ident>() : nullptr;
-    return ident && ident->symbol == element() && loop_.iterators.size() > 1 &&
-           is_count(loop_.iterators[field->index]);
+    return ident && ident->symbol == element() && iterators_.size() > 1 && is_count(iterators_[field->index]);
   }
 
   // The first index that is looked up, where that of an iteration is as much more as iterations came before;
@@ -205,7 +228,12 @@ class LoopElements {
     const ir::Span span = expr_.span();
     std::vector<ir::Iterator> iterators;
     std::vector<int> places;  // of the old and the added iterators; -1 where the index takes its place
-    for (const ir::Iterator& it : loop_.iterators) {
+    for (std::size_t i = 0; i < iterators_.size(); ++i) {
+      const ir::Iterator& it = iterators_[i];
+      if (first_equal_[i] < i) {
+        places.push_back(places[first_equal_[i]]);
+        continue;
+      }
       const bool is_dropped = is_count(it) && !added_.empty();
       places.push_back(is_dropped ? -1 : static_cast<int>(iterators.size()));
       if (!is_dropped) iterators.push_back(it);
@@ -216,7 +244,8 @@ class LoopElements {
     }
 
     const ir::Type type = ir::element_type(std::span<const ir::Iterator>(iterators), arena_);
-    const ir::Symbol symbol = added_.empty() ? element() : arena_.fresh_symbol(element().name());
+    const bool keeps_element = added_.empty() && !has_equal_;
+    const ir::Symbol symbol = keeps_element ? element() : arena_.fresh_symbol(element().name());
     const auto element_at = [&](std::size_t iterator) {
       const int place = places[iterator];
       if (place < 0) return arena_.ident(lambda_.parameters[1].symbol, lambda_.parameters[1].type, span);
@@ -229,10 +258,11 @@ class LoopElements {
       const int* iterator = replaced_.find(part.get());
       return iterator ? element_at(static_cast<std::size_t>(*iterator)) : part;
     });
-    if (added_.empty()) {
+    if (keeps_element) {
       const ir::Expr function = arena_.add(ir::Lambda{lambda_.parameters, body}, loop_.function.span(),
                                            loop_.function.annotations());
-      return arena_.add(ir::For{loop_.iterators, loop_.builder, function, {}}, span, expr_.annotations());
+      return arena_.add(ir::For{arena_.keep(iterators_), loop_.builder, function, {}}, span,
+                        expr_.annotations());
     }
     body = with_old_element(body, element_at);
     const std::vector<ir::Parameter> parameters{lambda_.parameters[0], lambda_.parameters[1], {symbol, type}};
@@ -245,7 +275,7 @@ class LoopElements {
   // Writes the old element in terms of the new one.
   template <class ElementAt>
   ir::Expr with_old_element(ir::Expr body, const ElementAt& element_at) {
-    const std::size_t num_old = loop_.iterators.size();
+    const std::size_t num_old = iterators_.size();
     std::vector<ir::Expr> members;
     for (std::size_t i = 0; i < num_old; ++i) members.push_back(element_at(i));
     const ir::Expr old = num_old == 1 ? members.front() : arena_.make<ir::MakeStruct>(expr_.span(), members);
@@ -274,6 +304,10 @@ class LoopElements {
   const Values& lets_;
   ir::Arena& arena_;
   std::vector<Remark>& remarks_;
+  std::vector<ir::Iterator> iterators_;
+  std::vector<std::size_t> first_equal_;  // of each iterator the first equal one, if there is one before
+  bool has_equal_ = false;
+  bool is_unified_ = false;
   ir::Expr count_;                           // of iterations
   std::unordered_set<std::uint64_t> inner_;  // symbols bound by the function or inside of it
   std::vector<Added> added_;
