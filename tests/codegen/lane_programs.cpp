@@ -128,6 +128,7 @@ class Programs {
                    type, "if(e > t, merge(b, {e & 7L, f64(i)}), b)",
                    "merge(b, {e & broadcast[$N](7L), f64(i)}, e > broadcast[$N](t))");
     }
+    vecmergers_of_structs();
     add_over_i64(
         "several_builders", "{merger[f64,+], appender[i64], merger[i64,max], dictmerger[i64,i64,+]}",
         "{merger[f64,+], appender[i64], merger[i64,max], dictmerger[i64,i64,+]}",
@@ -138,6 +139,30 @@ class Programs {
                                   "|t: i64, v: vec[i64]| let r = " +
                                       programs_.back().text.substr(programs_.back().text.find("result(")) +
                                       "; {r.$0, r.$1, r.$2, tovec(r.$3)}");
+  }
+
+  // At the iteration's number, which is inside of the vector or past its end, and at others.
+  void vecmergers_of_structs() {
+    for (const std::string_view value : {"f64", "{i64, f64, f64}", "{i64, i64, i64, i64, i64, i64}"}) {
+      std::string made(value);
+      for (const std::string_view kind : {"i64", "f64"}) {
+        for (std::size_t at = 0; (at = made.find(kind, at)) != std::string::npos; at += kind.size() + 3)
+          made.insert(at + kind.size(), kind == "i64" ? "(e)" : "(i)");
+      }
+      const std::string type = fmt::format("vecmerger[{},+]", value);
+      const std::string start =
+          fmt::format("{}(result(for(rangeiter(0L, 300L, 1L), appender[{}], |c, e, i| merge(c, {}))))", type,
+                      value, made);
+      for (const std::string_view place : {"i", "e & mask"}) {
+        const std::string merged = fmt::format("{{{}, {}}}", place, made);
+        const std::string name = fmt::format("vecmerger_of_structs_{}", programs_.size());
+        add_over_i64(name, start, type, fmt::format("let mask = 63L; merge(b, {})", merged),
+                     fmt::format("let mask = broadcast[$N](63L); merge(b, {})", merged));
+        add_over_i64(
+            name + "_masked", start, type, fmt::format("let mask = 63L; if(e > t, merge(b, {}), b)", merged),
+            fmt::format("let mask = broadcast[$N](63L); merge(b, {}, e > broadcast[$N](t))", merged));
+      }
+    }
   }
 
   void operators() {
