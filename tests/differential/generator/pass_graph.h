@@ -23,7 +23,7 @@ class PassGraph {
     ir::Expr program;
     std::string invalid;                    ///< why it breaks what the pass may assume, empty mostly
     std::optional<BoundedOutcome> outcome;  ///< once asked for
-    bool printed = false;                   ///< whether it was found to be printed and read back as it is
+    bool looked_at = false;                 ///< at the end of an order
     bool compiled = false;
   };
 
