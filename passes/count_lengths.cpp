@@ -112,7 +112,9 @@ void count_lengths(std::vector<BlockNode>& nodes, ir::Arena& arena) {
     if (!vector.symbol || !filtered.contains(vector.symbol.id())) continue;
     const Binding count{arena.fresh_symbol("n"), counted(vector, arena), vector.span};
     counts.emplace(vector.symbol.id(), arena.ident(count.symbol, count.value.type(), vector.span));
-    BlockNode counting{.binding = count, .is_hoisted = false};
+    const ir::Expr name = arena.ident(vector.symbol, vector.value.type(), vector.span);
+    BlockNode counting{
+        .binding = count, .alone = arena.make<ir::Length>(vector.span, name), .is_hoisted = false};
     counting.values.push_back({.symbol = count.symbol});
     all.push_back(std::move(counting));
   }

@@ -469,7 +469,7 @@ class BlockBuilder {
   // A node that stays as it is. Its fields, which its users know by names, are fields of it again.
   void add_unchanged(int number) {
     const BlockNode& node = this->node(number);
-    if (!node.has_fields()) return add({number, 0}, node.binding.value);
+    if (!node.has_fields()) return add({number, 0}, node.alone ? node.alone : node.binding.value);
     const ir::Expr value = with_hoisted(node.binding.value);
     bindings_.push_back({node.binding.symbol, value, node.binding.span});
     const ir::Expr whole = arena_.ident(node.binding.symbol, value.type(), node.binding.span);

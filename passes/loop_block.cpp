@@ -73,12 +73,14 @@ class BlockReader {
  public:
   explicit BlockReader(ir::Arena& arena) : arena_(arena) {}
 
-  Block read(ir::Expr body) {
+  Block read(ir::Expr body, BlockReading reading) {
     for (const ir::Let* let; (let = body.as<ir::Let>()); body = let->body)
       add({let->symbol, take_apart(let->value, true), body.span()}, false);
     add({ir::Symbol(), take_apart(body, false), body.span()}, false);
-    block_.is_simplified = narrow_producers(block_.nodes, arena_);
-    count_lengths(block_.nodes, arena_);
+    if (reading == BlockReading::kSimplified) {
+      block_.is_simplified = narrow_producers(block_.nodes, arena_);
+      count_lengths(block_.nodes, arena_);
+    }
     find_structs();
     find_regions();
     for (std::size_t i = 0; i < block_.nodes.size(); ++i) analyse(static_cast<int>(i));
@@ -88,7 +90,7 @@ class BlockReader {
 
  private:
   void add(Binding binding, bool is_hoisted) {
-    BlockNode node{.binding = binding, .is_hoisted = is_hoisted};
+    BlockNode node{.binding = binding, .alone = {}, .is_hoisted = is_hoisted};
     node.values.push_back({.symbol = binding.symbol});
     block_.nodes.push_back(std::move(node));
   }
@@ -459,8 +461,8 @@ class BlockReader {
 
 }  // namespace
 
-Block read_block(ir::Expr body, ir::Arena& arena) {
-  return BlockReader(arena).read(body);
+Block read_block(ir::Expr body, BlockReading reading, ir::Arena& arena) {
+  return BlockReader(arena).read(body, reading);
 }
 
 namespace {

@@ -40,6 +40,7 @@ struct BlockUse {
 /// A binding of a block, in terms of the values of nodes before it.
 struct BlockNode {
   Binding binding;  ///< the value of the block, which is the last node, has no symbol
+  ir::Expr alone;   ///< what the value is if the loop fuses with nothing; null: the same
   bool is_hoisted;  ///< taken out of the value of a later node, which is its only user
   std::vector<BlockValue> values;
   std::vector<BlockUse> uses;
@@ -67,7 +68,11 @@ struct Block {
   bool is_simplified = false;    ///< nodes compute less than the block did, if they are fused or not
 };
 
-Block read_block(ir::Expr body, ir::Arena& arena);
+enum class BlockReading : std::uint8_t {
+  kAsWritten,
+  kSimplified,  ///< with narrow_producers and count_lengths
+};
+Block read_block(ir::Expr body, BlockReading reading, ir::Arena& arena);
 
 /// Replaces the program as a whole, and the bodies of functions and branches, by `f(body)`, outer ones first:
 /// inner ones as the replaced outer ones have them. `f` is called for what has loops only.
