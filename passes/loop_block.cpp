@@ -98,7 +98,8 @@ class BlockReader {
   // Makes nodes of the loops and lets inside of an expression. What calls foreign functions stays in one
   // piece.
   ir::Expr take_apart(ir::Expr root, bool is_binding) {
-    if (!has(root, ir::Effects::kLoops) || has(root, ir::Effects::kForeign)) return root;
+    const bool stays = root.is<ir::Lambda>() || has(root, ir::Effects::kForeign);
+    if (stays || !has(root, ir::Effects::kLoops)) return root;
     enum class Step : std::uint8_t { kEnter, kBind, kLeave };
     struct Visit {
       ir::Expr expr;
