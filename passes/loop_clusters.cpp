@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "ir/effects.h"
+#include "ir/fields.h"
 
 namespace weld::passes {
 namespace {
@@ -209,7 +210,25 @@ class ClusterFormer {
   bool is_recomputed(int n) const {
     return !node(n).has_fields() && node(n).role() == LoopRole::kMap &&
            costs_[index(n)] <= kMaxRecomputedCost && sources_[index(n)] <= kMaxRecomputedSources &&
-           !any(node(n).loop->function->body.effects() & ir::Effects::kMayDiverge);
+           !any(node(n).loop->function->body.effects() & ir::Effects::kMayDiverge) &&
+           std::ranges::all_of(node(n).loop->node->iterators, is_walked_again);
+  }
+
+  // Whether what a loop walks over may be written down several times: names, and bounds that cost little.
+  static bool is_walked_again(const ir::Iterator& it) {
+    ir::Expr data = it.data;
+    while (const auto* field = data.as<ir::GetField>()) data = field->value;
+    if (data && !data.is<ir::Ident>()) return false;
+    for (const ir::Expr part : {it.start, it.end, it.stride, it.shape, it.strides}) {
+      if (part && (part.record().num_nodes > 8 || binds_or_acts(part))) return false;
+    }
+    return true;
+  }
+  static bool binds_or_acts(ir::Expr expr) {
+    bool found = any(expr.effects() & (ir::Effects::kForeign | ir::Effects::kMayDiverge));
+    ir::for_each_node(expr,
+                      [&](ir::Expr part) { found = found || part.is<ir::Let>() || part.is<ir::Lambda>(); });
+    return found;
   }
 
   // Beside loops that walk over the same, or equally many elements.
