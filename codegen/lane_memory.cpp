@@ -4,6 +4,7 @@
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "ir/typing.h"
@@ -154,16 +155,38 @@ Values words_of(Emitter& emitter, const FlatType& element, const Value& lanes, s
   return made;
 }
 
-// Register `part` of the elements made of one register of each word.
-llvm::Value* interleaved(Emitter& emitter, llvm::ArrayRef<llvm::Value*> words, std::size_t part) {
-  if (words.size() == 1) return words.front();
-  const std::size_t length = length_of(words.front());
-  llvm::SmallVector<int, 64> picks;
-  for (std::size_t t = 0; t < length; ++t) {
-    const std::size_t place = part * length + t;
-    picks.push_back(static_cast<int>(place % words.size() * length + place / words.size()));
+// The elements made of one register of each word.
+Values interleaved(Emitter& emitter, llvm::ArrayRef<llvm::Value*> words) {
+  if (words.size() == 1) return {words.front()};
+  const int length = static_cast<int>(length_of(words.front()));
+  const int count = static_cast<int>(words.size());
+  Values registers;
+  if (count % 2 == 0 && length % 2 == 0) {  // the odd words go between the even ones: fewer shuffles in all
+    Values even, odd;
+    for (std::size_t i = 0; i < words.size(); i += 2) {
+      even.push_back(words[i]);
+      odd.push_back(words[i + 1]);
+    }
+    even = interleaved(emitter, even);
+    odd = interleaved(emitter, odd);
+    for (std::size_t i = 0; i < even.size(); ++i) {
+      for (const int first : {0, length / 2}) {
+        llvm::SmallVector<int, 64> picks;
+        for (int t = 0; t < length; ++t) picks.push_back(t % 2 * length + first + t / 2);
+        registers.push_back(emitter.ir.CreateShuffleVector(even[i], odd[i], picks));
+      }
+    }
+    return registers;
   }
-  return permute(emitter, words, picks);
+  for (int part = 0; part < count; ++part) {
+    llvm::SmallVector<int, 64> picks;
+    for (int t = 0; t < length; ++t) {
+      const int place = part * length + t;
+      picks.push_back(place % count * length + place / count);
+    }
+    registers.push_back(permute(emitter, words, picks));
+  }
+  return registers;
 }
 
 // The lanes where the mask is true, moved to the front: a register at most, of integers that are not too
@@ -328,10 +351,10 @@ llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes,
       registers.push_back(part_mask ? compress(emitter, part, part_mask) : part);
     }
     llvm::Value* place = emitter.element_address(address, written, type.size_bytes);
+    registers = interleaved(emitter, registers);
     for (std::size_t i = 0; i < registers.size(); ++i) {
       const std::int64_t bytes = static_cast<std::int64_t>(i) * register_bytes;
-      auto* store =
-          ir.CreateAlignedStore(interleaved(emitter, registers, i), emitter.offset(place, bytes), align);
+      auto* store = ir.CreateAlignedStore(registers[i], emitter.offset(place, bytes), align);
       if (streams) {
         auto* one = llvm::ConstantAsMetadata::get(emitter.i32(1));
         store->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(ir.getContext(), {one}));
@@ -349,10 +372,28 @@ llvm::Value* may_stream(Emitter& emitter, ir::Type element, std::uint32_t count,
   return ir.CreateIsNull(ir.CreateAnd(ir.CreatePtrToInt(address, ir.getInt64Ty()), emitter.i64(bytes - 1)));
 }
 
-LaneRows::LaneRows(Emitter& emitter, ir::Type element, const Value& lanes)
-    : element_(element), bytes_(emitter.flat(element).size_bytes) {
-  rows_ = emitter.frame(bytes_ * *ir::num_lanes(lanes.type), 64, "rows");
-  store_lanes(emitter, element, lanes, nullptr, rows_);
+LaneRows::LaneRows(Emitter& emitter, ir::Type element, const Value& lanes) : element_(element) {
+  const FlatType& type = emitter.flat(element);
+  const Words shape = Words::of(type);
+  const std::uint32_t count = *ir::num_lanes(lanes.type);
+  Values words = words_of(emitter, type, lanes, count);
+  // A row is a power of two, so that none lies in two stores: such a read would wait for both.
+  while (!std::has_single_bit(words.size()))
+    words.push_back(llvm::PoisonValue::get(words.front()->getType()));
+  bytes_ = static_cast<std::int64_t>(words.size()) * shape.bytes;
+  rows_ = emitter.frame(bytes_ * count, 64, "rows");
+  const std::uint32_t length = shape.in_register(emitter, count);
+  std::int64_t place = 0;
+  for (std::uint32_t first = 0; first < count; first += length) {
+    Values registers;
+    for (llvm::Value* word : words) registers.push_back(some_lanes(emitter, word, first, length));
+    for (llvm::Value* made : interleaved(emitter, registers)) {
+      const std::int64_t bytes = length * shape.bytes;
+      emitter.ir.CreateAlignedStore(made, emitter.offset(rows_, place),
+                                    llvm::Align(static_cast<std::uint64_t>(bytes)));
+      place += bytes;
+    }
+  }
 }
 
 void LaneRows::merge_into(Emitter& emitter, ir::MergeOp op, llvm::Value* lane, llvm::Value* address) const {
