@@ -60,6 +60,7 @@ void LibraryGenerator::fragment() {
   if (choice < 89) return nested();
   if (choice < 91) return matrix();
   if (choice < 93) return over_groups();
+  if (choice < 94) return moments();
   if (choice < 96) return again();
   if (choice < 97) return in_lanes();
   if (choice < 98) return unused();
