@@ -22,6 +22,7 @@
 #include "passes/pass.h"
 #include "passes/predicate_merges.h"
 #include "passes/reduce_strength.h"
+#include "passes/rewrite_moments.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
@@ -51,6 +52,8 @@ constexpr std::array kPasses{
          false},
     Pass{"tile_loops", "does several iterations at a time that share an inner loop's vectors", tile_loops,
          false},
+    Pass{"rewrite_moments", "reads a vector once for its mean and the squares about it", rewrite_moments,
+         false},
     Pass{"infer_sizes", "tells builders how much they will hold", infer_sizes, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
@@ -67,13 +70,16 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",   "inline_lets",      "inline_zips",      "fold_constants",
-    "simplify_algebra", "unroll_structs",   "reduce_strength",  "inline_lets",
-    "fuse_loops",       "fuse_siblings",    "inline_lets",      "drop_dead_fields",
-    "inline_lets",      "split_vectors",    "simplify_sorts",   "unroll_loops",
-    "inline_lets",      "fold_constants",   "simplify_algebra", "eliminate_common_subexpressions",
-    "reduce_strength",  "inline_lets",      "order_conjuncts",  "tile_loops",
-    "infer_sizes",      "predicate_merges", "vectorise_loops",
+    "inline_applies",   "inline_lets",      "inline_zips",
+    "fold_constants",   "simplify_algebra", "unroll_structs",
+    "reduce_strength",  "inline_lets",      "fuse_loops",
+    "rewrite_moments",  "fuse_siblings",    "inline_lets",
+    "drop_dead_fields", "inline_lets",      "split_vectors",
+    "simplify_sorts",   "unroll_loops",     "inline_lets",
+    "fold_constants",   "simplify_algebra", "eliminate_common_subexpressions",
+    "reduce_strength",  "inline_lets",      "order_conjuncts",
+    "tile_loops",       "infer_sizes",      "predicate_merges",
+    "vectorise_loops",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
