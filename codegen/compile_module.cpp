@@ -204,14 +204,14 @@ void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, boo
   passes.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(late)));
 }
 
-void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, const ModuleOptions& options) {
+void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, bool vectorize,
+              Clock::time_point deadline) {
   llvm::PassInstrumentationCallbacks callbacks;
-  if (options.deadline != Clock::time_point::max()) {
+  if (deadline != Clock::time_point::max()) {
     callbacks.registerShouldRunOptionalPassCallback(
-        [&](llvm::StringRef, llvm::Any) { return Clock::now() < options.deadline; });
+        [deadline](llvm::StringRef, llvm::Any) { return Clock::now() < deadline; });
   }
   llvm::PipelineTuningOptions tuning;
-  const bool vectorize = options.simd_width_bits != 1;
   tuning.LoopVectorization = vectorize;
   tuning.SLPVectorization = false;
   llvm::PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
@@ -279,7 +279,8 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
   EmitOptions emit = options.emit;
   emit.vector_bits = std::max(simd_bits, 128);
   emit.narrowest_compress_bits = narrowest_compress_bits();
-  ModuleEmitter(module, **runtime, emit, constants).emit_program(program);
+  ModuleEmitter emitter(module, **runtime, emit, constants);
+  emitter.emit_program(program);
 
   const std::size_t largest = largest_function(module);
   const int level = largest > kMaxOptimizedInstructions ? 0 : options.optimization_level;
@@ -309,7 +310,8 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
     }
   }
   check_deadline(options);
-  optimize(module, *machine, level, options);
+  optimize(module, *machine, level, options.simd_width_bits != 1 && emitter.has_long_loops(),
+           options.deadline);
   check_deadline(options);
   if (options.dump) {
     options.dump("llvmopt", print(module));

@@ -377,6 +377,8 @@ void Emitter::count_loop(llvm::Value* count, const std::function<void(llvm::Valu
   llvm::BranchInst* back = ir.CreateBr(header);
   if (length == LoopLength::kShort)
     back->setMetadata(llvm::LLVMContext::MD_loop, no_vectorization(module.context()));
+  else
+    module.note_long_loop();
   ir.SetInsertPoint(after);
 }
 

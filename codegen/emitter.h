@@ -99,6 +99,10 @@ class ModuleEmitter {
   /// The C function that a cudf names, whose parameters are all pointers.
   llvm::Function* foreign_function(std::string_view name, std::size_t num_parameters, ir::Span span);
 
+  /// Loops that LLVM should turn into vectors.
+  void note_long_loop() { has_long_loops_ = true; }
+  bool has_long_loops() const { return has_long_loops_; }
+
   std::uint32_t layout_index(ir::Type type);
   std::uint32_t span_index(ir::Span span);
 
@@ -126,6 +130,7 @@ class ModuleEmitter {
   TypeMap types_;
   std::unordered_map<std::uint64_t, std::uint32_t> span_indices_;
   std::vector<SharedFunction> shared_;
+  bool has_long_loops_ = false;
 };
 
 /// Writes one LLVM function: expressions of the program and the code around them.
