@@ -20,6 +20,8 @@
 
 namespace weld::codegen {
 
+struct PlaceVectors;
+
 using LeafValues = llvm::SmallVector<llvm::Value*, 4>;
 
 /// A value of the program while its code is written: the leaves of its type (llvm_types.h).
@@ -161,6 +163,12 @@ class Emitter {
   llvm::Value* counts_from(llvm::Value* lanes) const {
     const auto found = counting_.find(lanes);
     return found == counting_.end() ? nullptr : found->second;
+  }
+  /// Where merges of lanes into the vecmerger with that data go instead (builders/builder.h); null: nowhere.
+  void note_place_vectors(llvm::Value* data, const PlaceVectors* vectors) { place_vectors_[data] = vectors; }
+  const PlaceVectors* place_vectors(llvm::Value* data) const {
+    const auto found = place_vectors_.find(data);
+    return found == place_vectors_.end() ? nullptr : found->second;
   }
   /// Whether elements whose places are known before should go past the caches: a bool, or null for no.
   llvm::Value* streams() const { return streams_; }
@@ -306,6 +314,7 @@ class Emitter {
   std::unordered_map<std::uint64_t, LazyValue> lazy_;
   std::vector<LoadedLeaf> loaded_;  // in the order of their making
   std::unordered_map<llvm::Value*, llvm::Value*> counting_;
+  std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   llvm::Value* streams_ = nullptr;
   std::unordered_set<std::uint64_t> loop_states_;
   int loop_depth_ = 0;

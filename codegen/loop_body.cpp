@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 
 #include "codegen/builders/builder.h"
 #include "codegen/lane_memory.h"
@@ -50,6 +51,7 @@ class BlockWriter {
     if (plan_.allocates && !plan_.keeps_memory) scope_ = body_.open_scope();
 
     decide_streaming();
+    open_vectors_of_places(ir_.CreateSub(end, begin));
     llvm::AllocaInst* block_slot = body_.frame(i64, "block_begin");
     ir_.CreateStore(begin, block_slot);
     llvm::BasicBlock* next_block = body_.block("next_block");
@@ -75,6 +77,9 @@ class BlockWriter {
     ir_.CreateBr(next_block);
 
     ir_.SetInsertPoint(done);
+    for (std::size_t i = 0; i < plan_.builders.size(); ++i) {
+      if (place_vectors_[i]) close_place_vectors(body_, load_slots(plan_.builders[i]), *place_vectors_[i]);
+    }
     if (scope_) body_.close_scope(scope_);
     // What went past the caches is not ordered with what comes after.
     if (llvm::Value* streams = body_.streams())
@@ -83,6 +88,15 @@ class BlockWriter {
   }
 
  private:
+  void open_vectors_of_places(llvm::Value* num_iterations) {
+    place_vectors_.resize(plan_.builders.size());
+    for (std::size_t i = 0; lanes_lambda_ && i < plan_.builders.size(); ++i) {
+      const LoopBuilder& builder = plan_.builders[i];
+      if (builder.type.as<ir::VecMergerType>() && may_have_place_vectors(body_, builder.type))
+        place_vectors_[i] = open_place_vectors(body_, load_slots(builder), num_iterations);
+    }
+  }
+
   // Vectors far larger than the caches are written past them: a store that misses reads the line first.
   void decide_streaming() {
     constexpr std::int64_t kMinBytes = std::int64_t{64} << 20;
@@ -351,6 +365,10 @@ class BlockWriter {
       builder.leaves.push_back(ir_.CreateLoad(slot->getAllocatedType(), slot));
     }
     hide_capacities(builder);
+    for (std::size_t i = 0; i < plan_.builders.size(); ++i) {
+      if (place_vectors_[i])
+        body_.note_place_vectors(builder.leaves[plan_.builders[i].first_leaf], &*place_vectors_[i]);
+    }
     const auto& parameters = lanes_lambda_->parameters;
     body_.bind(parameters[0].symbol, builder);
     body_.mark_loop_state(parameters[0].symbol);
@@ -433,6 +451,7 @@ class BlockWriter {
   std::vector<llvm::AllocaInst*> slots_;
   std::vector<llvm::AllocaInst*> vectors_;
   std::vector<llvm::AllocaInst*> arrays_;
+  std::vector<std::optional<PlaceVectors>> place_vectors_;  // by builder
 };
 
 }  // namespace

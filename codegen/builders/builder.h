@@ -59,6 +59,18 @@ Value merge_masked(Emitter& emitter, const Value& builder, const Value& value, l
 Value merge_each_lane(Emitter& emitter, const Value& builder, llvm::Value* mask, std::uint32_t count,
                       const std::function<Value(const Value& builder, llvm::Value* lane)>& add);
 
+/// The sums of a vecmerger of few places, kept as vectors while a part of a loop runs: of each scalar of each
+/// place as many as a register holds, which are folded when the part ends.
+struct PlaceVectors {
+  llvm::Value* used;  ///< a bool: the places are few, and the part is long enough
+  llvm::Value* data;
+};
+/// Whether the vecmerger's sums may be added up in any order, and are few.
+bool may_have_place_vectors(Emitter& emitter, ir::Type vecmerger);
+PlaceVectors open_place_vectors(Emitter& emitter, const Value& builder, llvm::Value* num_iterations);
+/// Adds them to what the builder holds.
+void close_place_vectors(Emitter& emitter, const Value& builder, const PlaceVectors& vectors);
+
 /// Writes a loop over the partial states and threads `into` through `add(into, partial)`.
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
                    const std::function<Value(const Value& into, const Value& partial)>& add);

@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "codegen/builders/builder.h"
 #include "codegen/lane_memory.h"
+#include "ir/reduction_order.h"
 #include "ir/typing.h"
 
 // A vecmerger's state is the vector that it updates in place, a copy of its argument.
@@ -9,6 +12,24 @@ namespace {
 
 const ir::VecMergerType& merger_type(ir::Type type) {
   return *type.as<ir::VecMergerType>();
+}
+
+constexpr std::int64_t kFewPlaces = 8;
+constexpr std::size_t kMostVectors = 8;  // of a place
+
+std::uint32_t lanes_in_register(Emitter& emitter, const Leaf& leaf) {
+  return static_cast<std::uint32_t>(emitter.module.options().vector_bits / ir::bit_width(leaf.scalar));
+}
+
+std::int64_t vector_bytes(Emitter& emitter) {
+  return emitter.module.options().vector_bits / 8;
+}
+
+// The vectors of a place, from which each leaf's is vector_bytes after the one before.
+llvm::Value* place_address(Emitter& emitter, const PlaceVectors& vectors, ir::Type element,
+                           llvm::Value* place) {
+  const auto leaves = static_cast<std::int64_t>(emitter.flat(element).leaves.size());
+  return emitter.element_address(vectors.data, place, leaves * vector_bytes(emitter));
 }
 
 class VecMergerOps final : public BuilderOps {
@@ -39,8 +60,22 @@ class VecMergerOps final : public BuilderOps {
     if (!has_stored_lanes(emitter, merger_type(builder.type).element))
       return BuilderOps::merge_lanes(emitter, builder, lanes, mask, span);
     llvm::Value* first = emitter.counts_from(emitter.member(lanes, 0).scalar());
+    const PlaceVectors* vectors = first ? nullptr : emitter.place_vectors(builder.leaves[0]);
+    if (!first) check_places(emitter, builder, lanes, mask, span);
+    if (vectors) {
+      return emitter.branch(
+          vectors->used,
+          [&] {
+            merge_into_vectors(emitter, builder, *vectors, lanes, mask);
+            return builder;
+          },
+          [&] {
+            merge_scattered(emitter, builder, lanes, mask);
+            return builder;
+          });
+    }
     if (!first) {
-      merge_scattered(emitter, builder, lanes, mask, span);
+      merge_scattered(emitter, builder, lanes, mask);
       return builder;
     }
     auto& ir = emitter.ir;
@@ -56,7 +91,8 @@ class VecMergerOps final : public BuilderOps {
           return builder;
         },
         [&] {
-          merge_scattered(emitter, builder, lanes, mask, span);
+          check_places(emitter, builder, lanes, mask, span);
+          merge_scattered(emitter, builder, lanes, mask);
           return builder;
         });
   }
@@ -99,15 +135,67 @@ class VecMergerOps final : public BuilderOps {
   }
 
  private:
-  static void merge_scattered(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
-                              ir::Span span) {
+  static void check_places(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
+                           ir::Span span) {
     auto& ir = emitter.ir;
+    llvm::Value* index = emitter.member(lanes, 0).scalar();
+    llvm::Value* length = ir.CreateVectorSplat(*ir::num_lanes(lanes.type), builder.leaves[1]);
+    llvm::Value* outside = ir.CreateICmpUGE(index, length);
+    if (mask) outside = ir.CreateAnd(mask, outside);
+    emitter.fail_if(any_lane(emitter, outside), ErrorCode::kArrayOutOfBounds, span);
+  }
+
+  // All lanes of one place after the other: their number is that of the different places.
+  static void merge_into_vectors(Emitter& emitter, const Value& builder, const PlaceVectors& vectors,
+                                 const Value& lanes, llvm::Value* mask) {
+    auto& ir = emitter.ir;
+    const ir::Type element = merger_type(builder.type).element;
+    const ir::MergeOp op = merger_type(builder.type).op;
+    const std::uint32_t count = *ir::num_lanes(lanes.type);
+    const Value index = emitter.member(lanes, 0);
+    const Value values = emitter.member(lanes, 1);
+    const SpilledLanes places(emitter, ir::Type::scalar(ir::ScalarKind::kI64), index);
+    llvm::Type* bits = ir.getIntNTy(count);
+    llvm::Value* all = mask ? lane_bits(emitter, mask) : llvm::Constant::getAllOnesValue(bits);
+
+    llvm::BasicBlock* before = ir.GetInsertBlock();
+    llvm::BasicBlock* header = emitter.block("next_place");
+    llvm::BasicBlock* inside = emitter.block("place");
+    llvm::BasicBlock* after = emitter.block("after_places");
+    ir.CreateBr(header);
+    ir.SetInsertPoint(header);
+    llvm::PHINode* rest = ir.CreatePHI(bits, 2, "rest");
+    rest->addIncoming(all, before);
+    ir.CreateCondBr(ir.CreateIsNotNull(rest), inside, after);
+
+    ir.SetInsertPoint(inside);
+    llvm::Value* lane = ir.CreateBinaryIntrinsic(llvm::Intrinsic::cttz, rest, ir.getTrue());
+    llvm::Value* place = places.lane(emitter, ir.CreateZExt(lane, ir.getInt64Ty())).scalar();
+    llvm::Value* same = ir.CreateICmpEQ(index.scalar(), ir.CreateVectorSplat(count, place));
+    if (mask) same = ir.CreateAnd(same, mask);
+    llvm::Value* address = place_address(emitter, vectors, element, place);
+    const FlatType& type = emitter.flat(element);
+    for (std::size_t i = 0; i < type.leaves.size(); ++i) {
+      const std::uint32_t width = std::min(count, lanes_in_register(emitter, type.leaves[i]));
+      llvm::Value* slot = emitter.offset(address, static_cast<std::int64_t>(i) * vector_bytes(emitter));
+      llvm::Value* held =
+          ir.CreateAlignedLoad(llvm::FixedVectorType::get(type.leaves[i].type, width), slot, llvm::Align(16));
+      for (std::uint32_t first = 0; first < count; first += width) {
+        llvm::Value* sum = emitter.merge_scalars(op, type.leaves[i].scalar, held,
+                                                 some_lanes(emitter, values.leaves[i], first, width));
+        held = ir.CreateSelect(some_lanes(emitter, same, first, width), sum, held);
+      }
+      ir.CreateAlignedStore(held, slot, llvm::Align(16));
+    }
+    rest->addIncoming(ir.CreateAnd(rest, ir.CreateNot(lane_bits(emitter, same))), ir.GetInsertBlock());
+    ir.CreateBr(header);
+    ir.SetInsertPoint(after);
+  }
+
+  static void merge_scattered(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask) {
     const ir::Type element = merger_type(builder.type).element;
     const std::uint32_t count = *ir::num_lanes(lanes.type);
     const Value index = emitter.member(lanes, 0);
-    llvm::Value* outside = ir.CreateICmpUGE(index.scalar(), ir.CreateVectorSplat(count, builder.leaves[1]));
-    if (mask) outside = ir.CreateAnd(mask, outside);
-    emitter.fail_if(any_lane(emitter, outside), ErrorCode::kArrayOutOfBounds, span);
     const SpilledLanes places(emitter, ir::Type::scalar(ir::ScalarKind::kI64), index);
     const LaneRows rows(emitter, element, emitter.member(lanes, 1));
     for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
@@ -140,5 +228,56 @@ const VecMergerOps ops;
 }  // namespace
 
 const BuilderOps& vecmerger_ops = ops;
+
+bool may_have_place_vectors(Emitter& emitter, ir::Type vecmerger) {
+  const bool any_order = !emitter.module.options().deterministic || !ir::depends_on_order(vecmerger);
+  return any_order && emitter.flat(merger_type(vecmerger).element).leaves.size() <= kMostVectors;
+}
+
+PlaceVectors open_place_vectors(Emitter& emitter, const Value& builder, llvm::Value* num_iterations) {
+  constexpr std::int64_t kMinIterations = 2048;  // folding takes as long as some hundred
+  auto& ir = emitter.ir;
+  const ir::Type element = merger_type(builder.type).element;
+  const FlatType& type = emitter.flat(element);
+  const auto leaves = static_cast<std::int64_t>(type.leaves.size());
+  llvm::Value* few = ir.CreateICmpSLE(builder.leaves[1], emitter.i64(kFewPlaces));
+  llvm::Value* is_long = ir.CreateICmpSGE(num_iterations, emitter.i64(kMinIterations));
+  const PlaceVectors vectors{ir.CreateAnd(few, is_long),
+                             emitter.frame(kFewPlaces * leaves * vector_bytes(emitter), 64, "place_vectors")};
+  const Value identity = emitter.identity(merger_type(builder.type).op, element);
+  emitter.when(vectors.used, [&] {
+    emitter.count_loop(builder.leaves[1], [&](llvm::Value* place) {
+      llvm::Value* address = place_address(emitter, vectors, element, place);
+      for (std::size_t i = 0; i < type.leaves.size(); ++i) {
+        ir.CreateAlignedStore(
+            ir.CreateVectorSplat(lanes_in_register(emitter, type.leaves[i]), identity.leaves[i]),
+            emitter.offset(address, static_cast<std::int64_t>(i) * vector_bytes(emitter)), llvm::Align(16));
+      }
+    });
+  });
+  return vectors;
+}
+
+void close_place_vectors(Emitter& emitter, const Value& builder, const PlaceVectors& vectors) {
+  auto& ir = emitter.ir;
+  const ir::Type element = merger_type(builder.type).element;
+  const FlatType& type = emitter.flat(element);
+  const ir::MergeOp op = merger_type(builder.type).op;
+  emitter.when(vectors.used, [&] {
+    emitter.count_loop(builder.leaves[1], [&](llvm::Value* place) {
+      llvm::Value* from = place_address(emitter, vectors, element, place);
+      Value total{element, {}};
+      for (std::size_t i = 0; i < type.leaves.size(); ++i) {
+        const Leaf& leaf = type.leaves[i];
+        auto* lanes = llvm::FixedVectorType::get(leaf.type, lanes_in_register(emitter, leaf));
+        llvm::Value* slot = emitter.offset(from, static_cast<std::int64_t>(i) * vector_bytes(emitter));
+        total.leaves.push_back(
+            fold_halves(emitter, op, leaf.scalar, ir.CreateAlignedLoad(lanes, slot, llvm::Align(16))));
+      }
+      llvm::Value* address = emitter.element_address(builder.leaves[0], place, type.size_bytes);
+      emitter.store(emitter.merge_values(op, emitter.load(element, address), total), address);
+    });
+  });
+}
 
 }  // namespace weld::codegen

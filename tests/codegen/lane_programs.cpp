@@ -163,6 +163,18 @@ class Programs {
             fmt::format("let mask = broadcast[$N](63L); merge(b, {}, e > broadcast[$N](t))", merged));
       }
     }
+    // Few places, and sums in any order.
+    for (const std::string_view op : {"+", "max"}) {
+      const std::string type = fmt::format("vecmerger[{{i64, i32, i8}},{}]", op);
+      const std::string start = type + "([{1L, 2, 3c}, {4L, 5, 6c}, {7L, 8, 9c}, {0L, 0, 0c}])";
+      const std::string name = fmt::format("vecmerger_of_few_{}", op == "+" ? "add" : op);
+      add_over_i64(name, start, type, "merge(b, {e & 3L, {e, i32(i), i8(e)}})",
+                   "merge(b, {e & broadcast[$N](3L), {e, i32(i), i8(e)}})");
+      add_over_i64(name + "_masked", start, type, "if(e > t, merge(b, {e & 7L & 3L, {e, i32(i), i8(e)}}), b)",
+                   "merge(b, {e & broadcast[$N](3L), {e, i32(i), i8(e)}}, e > broadcast[$N](t))");
+      add_over_i64(name + "_fails", start, type, "merge(b, {e & 4095L, {e, i32(i), i8(e)}})",
+                   "merge(b, {e & broadcast[$N](4095L), {e, i32(i), i8(e)}})");
+    }
   }
 
   void operators() {

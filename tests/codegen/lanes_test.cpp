@@ -22,7 +22,7 @@ using ir::ScalarKind;
 using ir::Value;
 
 // With blocks of 128 iterations: none, less than a block in lanes, odd ends, several morsels.
-constexpr std::array<std::int64_t, 8> kLengths{0, 1, 63, 64, 100, 128, 191, 1200};
+constexpr std::array<std::int64_t, 8> kLengths{0, 1, 63, 64, 100, 128, 191, 2700};
 constexpr std::array kWidths{512, 256, 128};
 
 std::string with_lanes(std::string text, int lanes) {
