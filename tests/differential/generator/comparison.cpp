@@ -91,7 +91,8 @@ CompileWay random_compile_way(Random& random) {
   way.optimise = random.chance(70);
   const std::size_t choice = random.below(100);
   way.level = choice < 55 ? 0 : choice < 88 ? 1 : 2;
-  way.simd_width_bits = random.chance(20) ? 1 : 0;
+  static constexpr int kWidths[] = {0, 0, 1, 128, 256, 512};
+  way.simd_width_bits = random.pick(kWidths);
   way.interpret = random.chance(4);
   return way;
 }
@@ -147,8 +148,11 @@ TrialReport run_trial(std::uint64_t seed) {
   Random random(seed * 0x2545f4914f6cdd1d + 1);
   ir::Arena arena;
   Trial trial;
-  trial.program = random_program(random, arena, Sums::kAny);
-  trial.arguments = random_arguments(random, trial.program, Lengths::kAdversarial);
+  const bool of_library = random.chance(50);
+  trial.program = of_library ? random_library_program(random, arena, Sums::kAny)
+                             : random_program(random, arena, Sums::kAny);
+  trial.arguments =
+      random_arguments(random, trial.program, of_library ? Lengths::kEqual : Lengths::kAdversarial);
   trial.compile = random_compile_way(random);
   trial.runs = random_run_ways(random);
   const auto context = make_context();

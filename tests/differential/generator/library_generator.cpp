@@ -101,11 +101,11 @@ void LibraryGenerator::sorted() {
   row_here_ = row_before;
   const Expr made = arena_.make<ir::Sort>({}, column->vector, function);
   if (random_.chance(50)) return name_column(made, column->rows);
-  const Expr all = random_.chance(50) ? made : name(made);
+  const bool first = random_.chance(85);
+  const Expr all = first && random_.chance(50) ? made : name(made);
+  const Expr start = first ? i64(0) : binary(BinaryOp::kMin, length(all), i64(2));
   const auto count = static_cast<std::int64_t>(random_.below(12));
-  const Expr start = random_.chance(85) ? i64(0) : binary(BinaryOp::kMin, length(all), i64(2));
-  name_column(arena_.make<ir::Slice>({}, all.is<ir::Ident>() ? all : name(all), start, i64(count)),
-              new_rows());
+  name_column(arena_.make<ir::Slice>({}, all, start, i64(count)), new_rows());
 }
 
 void LibraryGenerator::sliced() {

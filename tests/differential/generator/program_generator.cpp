@@ -49,7 +49,7 @@ std::vector<Value> random_arguments(Random& random, Expr program, Lengths length
   std::int64_t max_length = depth <= 1 ? 8193 : depth == 2 ? 129 : depth == 3 ? 17 : 5;
   if (lengths == Lengths::kSmall && max_length > 200 && !random.chance(4)) max_length = 200;
   std::optional<std::int64_t> length;
-  if (lengths == Lengths::kSmall && random.chance(93)) length = random_length(random, max_length);
+  if (lengths != Lengths::kAdversarial && random.chance(93)) length = random_length(random, max_length);
   std::vector<Value> arguments;
   for (const ir::Parameter& parameter : program.as<ir::Lambda>()->parameters) {
     arguments.push_back(random_value(random, parameter.type, max_length, length));

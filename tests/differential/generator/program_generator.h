@@ -26,7 +26,8 @@ ir::Expr random_library_program(Random& random, ir::Arena& arena, Sums sums);
 /// How long the vectors of arguments are.
 enum class Lengths {
   kAdversarial,  ///< any of those where something changes, independent of each other
-  kSmall,        ///< mostly below 200, for programs that run many times; mostly equal
+  kEqual,        ///< one of them for all vectors, mostly
+  kSmall,        ///< likewise, mostly below 200, for programs that run many times
 };
 
 /// Arguments for it: adversarial sizes, small where loops are nested deeply; many equal, extreme and special
