@@ -165,7 +165,7 @@ class ComparatorKeys {
     const std::optional<int> sign = sign_of_branch(branches);
     if (!comparison || !sign || *sign == 0 || !ir::alpha_equal(comparison->of_left, of_left))
       return std::nullopt;
-    if (comparison->op == BinaryOp::kLt) return *sign;
+    if (comparison->op == BinaryOp::kLt) return sign;
     if (comparison->op == BinaryOp::kGt) return -*sign;
     return std::nullopt;
   }
