@@ -143,12 +143,34 @@ SafeDivisor safe_divisor(Emitter& emitter, ScalarKind kind, llvm::Value* divisor
   return {ir.CreateSelect(is_minus_one, one, divisor), is_minus_one};
 }
 
+// Whether lanes are divided as floats: machines divide no vectors of integers, and LLVM would divide lane by
+// lane. By constants it multiplies.
+bool divides_as_floats(ScalarKind kind, llvm::Value* divisor) {
+  return divisor->getType()->isVectorTy() && ir::bit_width(kind) <= 32 && !llvm::isa<llvm::Constant>(divisor);
+}
+
+// The quotient, truncated; the divisor is safe. A quotient of n-bit integers that is no integer differs from
+// each by 2^-n of it at least, so it never becomes one in a float that has more than n bits.
+llvm::Value* quotient_of(Emitter& emitter, ScalarKind kind, llvm::Value* left, llvm::Value* divisor) {
+  auto& ir = emitter.ir;
+  const bool is_signed = ir::is_signed(kind);
+  if (!divides_as_floats(kind, divisor))
+    return is_signed ? ir.CreateSDiv(left, divisor) : ir.CreateUDiv(left, divisor);
+  llvm::Type* real = ir::bit_width(kind) <= 16 ? ir.getFloatTy() : ir.getDoubleTy();
+  auto* type =
+      llvm::FixedVectorType::get(real, llvm::cast<llvm::FixedVectorType>(left->getType())->getNumElements());
+  const auto as_real = [&](llvm::Value* value) {
+    return is_signed ? ir.CreateSIToFP(value, type) : ir.CreateUIToFP(value, type);
+  };
+  llvm::Value* quotient = ir.CreateFDiv(as_real(left), as_real(divisor));
+  return is_signed ? ir.CreateFPToSI(quotient, left->getType()) : ir.CreateFPToUI(quotient, left->getType());
+}
+
 llvm::Value* divide(Emitter& emitter, ScalarKind kind, llvm::Value* left, llvm::Value* right, ir::Span span) {
   auto& ir = emitter.ir;
   if (ir::is_float(kind)) return ir.CreateFDiv(left, right);
   const SafeDivisor safe = safe_divisor(emitter, kind, right, span);
-  if (!ir::is_signed(kind)) return ir.CreateUDiv(left, safe.divisor);
-  llvm::Value* quotient = ir.CreateSDiv(left, safe.divisor);
+  llvm::Value* quotient = quotient_of(emitter, kind, left, safe.divisor);
   return safe.is_minus_one ? ir.CreateSelect(safe.is_minus_one, ir.CreateNeg(left), quotient) : quotient;
 }
 
@@ -157,6 +179,8 @@ llvm::Value* remainder(Emitter& emitter, ScalarKind kind, llvm::Value* left, llv
   auto& ir = emitter.ir;
   if (ir::is_float(kind)) return ir.CreateFRem(left, right);
   const SafeDivisor safe = safe_divisor(emitter, kind, right, span);
+  if (divides_as_floats(kind, safe.divisor))
+    return ir.CreateSub(left, ir.CreateMul(quotient_of(emitter, kind, left, safe.divisor), safe.divisor));
   return ir::is_signed(kind) ? ir.CreateSRem(left, safe.divisor) : ir.CreateURem(left, safe.divisor);
 }
 
