@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,24 @@ ir::Expr without_lets(ir::Expr body, ir::Arena& arena) {
     body = let->body;
   }
   return values.empty() ? body : ir::substitute(body, values, arena);
+}
+
+// Whether a part that binds symbols stands in several places, as where the two functions of a loop with lanes
+// share the use of a name.
+bool binds_twice(ir::Expr expr) {
+  std::unordered_set<std::uint64_t> bound;
+  bool twice = false;
+  ir::walk(
+      expr,
+      [&](ir::Expr part) {
+        if (const auto* let = part.as<ir::Let>()) twice = !bound.insert(let->symbol.id()).second || twice;
+        const auto* lambda = part.as<ir::Lambda>();
+        for (std::size_t i = 0; lambda && i < lambda->parameters.size(); ++i)
+          twice = !bound.insert(lambda->parameters[i].symbol.id()).second || twice;
+        return !twice;
+      },
+      [](ir::Expr) {});
+  return twice;
 }
 
 // −1, 0 or 1: the sign of a literal i32.
@@ -194,9 +213,8 @@ class SortSimplifier {
     const auto bind = [&](ir::Symbol symbol, ir::Expr value) { values_.emplace(symbol.id(), value); };
     root = rewrite_lets(root, arena_, bind, [&](ir::Expr expr) { return rewrite(expr); });
     root = limit_named_sorts(root);
-    return ir::rewrite_bottom_up(root, arena_, [&](ir::Expr expr) {
-      return expr.is<ir::Sort>() ? by_one_key_at_a_time(expr) : expr;
-    });
+    return ir::rewrite_bottom_up(
+        root, arena_, [&](ir::Expr expr) { return expr.is<ir::Sort>() ? by_one_key_at_a_time(expr) : expr; });
   }
 
  private:
@@ -260,6 +278,10 @@ class SortSimplifier {
     }
     const ir::Expr key =
         members.size() == 1 ? members.front() : arena_.make<ir::MakeStruct>(sort.span(), members);
+    if (key.record().num_nodes > kMaxComparatorNodes || binds_twice(key)) {
+      remark("sort keeps its comparator: both functions of a loop in it use one name", sort.span());
+      return sort;
+    }
     const std::vector<ir::Parameter> parameters{comparator.parameters[0]};
     return with_function(sort, arena_.make<ir::Lambda>(function.span(), parameters, key));
   }
