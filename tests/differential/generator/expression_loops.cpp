@@ -10,7 +10,6 @@ using ir::BinaryOp;
 using ir::Expr;
 using ir::Iterator;
 using ir::IteratorKind;
-using ir::MergeOp;
 using ir::ScalarKind;
 using ir::Type;
 using ir::UnaryOp;
@@ -201,7 +200,7 @@ void ExpressionGenerator::bound(Iterator& it, Expr stride) {
 
 Iterator ExpressionGenerator::nd_iterator(Expr data) {
   Iterator it{.kind = IteratorKind::kNd, .data = data};
-  const auto i64s = [&](std::vector<Expr> elements) {
+  const auto i64s = [&](const std::vector<Expr>& elements) {
     return arena_.make<ir::MakeVector>({}, elements, kI64);
   };
   const Expr size = length(data);

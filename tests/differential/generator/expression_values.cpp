@@ -8,9 +8,6 @@ namespace weld::differential {
 
 using ir::BinaryOp;
 using ir::Expr;
-using ir::Iterator;
-using ir::IteratorKind;
-using ir::MergeOp;
 using ir::ScalarKind;
 using ir::Type;
 using ir::UnaryOp;

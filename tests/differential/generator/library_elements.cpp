@@ -7,7 +7,6 @@ namespace weld::differential {
 
 using ir::BinaryOp;
 using ir::Expr;
-using ir::MergeOp;
 using ir::ScalarKind;
 using ir::Type;
 using ir::UnaryOp;

@@ -4,7 +4,6 @@
 
 namespace weld::differential {
 
-using ir::BinaryOp;
 using ir::Expr;
 using ir::Iterator;
 using ir::IteratorKind;

@@ -4,12 +4,9 @@
 
 namespace weld::differential {
 
-using ir::BinaryOp;
 using ir::Expr;
 using ir::Iterator;
 using ir::IteratorKind;
-using ir::MergeOp;
-using ir::ScalarKind;
 using ir::Type;
 
 Iterator LibraryGenerator::walk(Expr vector, Expr start, Expr end, Expr stride) {
