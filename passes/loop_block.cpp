@@ -115,7 +115,8 @@ class BlockReader {
     while (!stack.empty()) {
       const auto [expr, step, is_whole_value] = stack.back();
       const auto* let = expr.as<ir::Let>();
-      if (step == Step::kEnter && (replaced.contains(expr.get()) || !has(expr, ir::Effects::kLoops))) {
+      const bool is_left_alone = expr.is<ir::Lambda>() || !has(expr, ir::Effects::kLoops);
+      if (step == Step::kEnter && (is_left_alone || replaced.contains(expr.get()))) {
         stack.pop_back();
       } else if (step == Step::kEnter && let) {
         stack.back().step = Step::kBind;
