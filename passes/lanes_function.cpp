@@ -94,12 +94,13 @@ ir::Expr zero_of(ir::Type type, ir::Arena& arena) {
 
 class LanesBuilder {
  public:
-  LanesBuilder(ir::Expr loop, PassContext& context)
+  LanesBuilder(ir::Expr loop, LoopPlace place, PassContext& context)
       : loop_(*loop.as<ir::For>()),
         scalar_(*loop_.function.as<ir::Lambda>()),
         span_(loop.span()),
         arena_(context.arena),
-        vector_bytes_(std::clamp(context.target.vector_bytes, 16, 64)) {}
+        vector_bytes_(std::clamp(context.target.vector_bytes, 16, 64)),
+        least_vectors_(place == LoopPlace::kNested ? 1 : 4) {}
 
   std::optional<LanesFunction> build() {
     for (const ir::Parameter& parameter : scalar_.parameters) varying_.insert(parameter.symbol.id());
@@ -147,7 +148,7 @@ class LanesBuilder {
     return varying;
   }
 
-  // The widest scalar that differs decides, so that 64 bytes of it are one iteration of the lanes function.
+  // The widest scalar that differs decides.
   std::uint32_t choose_lanes() {
     // Sums of floats have a lane for each of 16 iterations.
     int bytes = ir::depends_on_order(loop_.builder.type()) ? 8 : 0;
@@ -165,11 +166,8 @@ class LanesBuilder {
         },
         [](ir::Expr) {});
     if (bytes == 0) return kMinLanes;
-    const auto by_width = kMaxLanes / static_cast<std::uint32_t>(bytes);
-    const auto by_chain = hides_latency(bytes) ? 8u * static_cast<std::uint32_t>(vector_bytes_) /
-                                                     static_cast<std::uint32_t>(bytes)
-                                               : 0u;
-    return std::clamp<std::uint32_t>(std::max(by_width, by_chain), kMinLanes, kMaxLanes);
+    const int vectors = hides_latency(bytes) ? 8 : least_vectors_;
+    return std::clamp(static_cast<std::uint32_t>(vectors * vector_bytes_ / bytes), kMinLanes, kMaxLanes);
   }
 
   // Whether operations wait for each other so long that a processor, which looks about 500 instructions
@@ -1227,6 +1225,7 @@ class LanesBuilder {
   ir::Span span_;
   ir::Arena& arena_;
   int vector_bytes_;
+  int least_vectors_;  // that the widest scalar should fill
   std::uint32_t num_lanes_ = kMinLanes;
 
   std::unordered_set<std::uint64_t> varying_;  // symbols whose values differ between iterations
@@ -1260,8 +1259,8 @@ class LanesBuilder {
 
 }  // namespace
 
-std::optional<LanesFunction> make_lanes_function(ir::Expr loop, PassContext& context) {
-  return LanesBuilder(loop, context).build();
+std::optional<LanesFunction> make_lanes_function(ir::Expr loop, LoopPlace place, PassContext& context) {
+  return LanesBuilder(loop, place, context).build();
 }
 
 }  // namespace weld::passes

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <unordered_set>
+
 #include "ir/effects.h"
 #include "ir/fields.h"
 #include "ir/reduction_order.h"
@@ -76,11 +78,31 @@ std::string refusal_by_cost(const LanesFunction& lanes, ir::Expr expr) {
                      lanes.lanes_cost, lanes.scalar_cost);
 }
 
+// The loops inside of other loops' functions, by their builder parameter.
+std::unordered_set<std::uint64_t> nested_loops(ir::Expr root) {
+  std::unordered_set<std::uint64_t> nested;
+  std::vector<ir::Expr> inside_of;
+  ir::walk(
+      root,
+      [&](ir::Expr expr) {
+        const auto* loop = expr.as<ir::For>();
+        if (!loop) return true;
+        if (!inside_of.empty()) nested.insert(loop->function.as<ir::Lambda>()->parameters[0].symbol.id());
+        inside_of.push_back(expr);
+        return true;
+      },
+      [&](ir::Expr expr) {
+        if (!inside_of.empty() && inside_of.back().get() == expr.get()) inside_of.pop_back();
+      });
+  return nested;
+}
+
 }  // namespace
 
 ir::Expr vectorise_loops(ir::Expr root, PassContext& context) {
   ir::Arena& arena = context.arena;
   if (context.target.vector_bytes == 0) return root;
+  const std::unordered_set<std::uint64_t> nested = nested_loops(root);
   return ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
     const auto* loop = expr.as<ir::For>();
     if (!loop || loop->lanes) return expr;
@@ -89,7 +111,9 @@ ir::Expr vectorise_loops(ir::Expr root, PassContext& context) {
       return expr;
     };
     if (const std::string reason = refusal(expr); !reason.empty()) return refuse(reason);
-    const std::optional<LanesFunction> lanes = make_lanes_function(expr, context);
+    const bool is_nested = nested.contains(loop->function.as<ir::Lambda>()->parameters[0].symbol.id());
+    const LoopPlace place = is_nested ? LoopPlace::kNested : LoopPlace::kOutermost;
+    const std::optional<LanesFunction> lanes = make_lanes_function(expr, place, context);
     if (!lanes) return refuse("its builders are handed on in a way that has no lanes");
     if (const std::string reason = refusal_by_cost(*lanes, expr); !reason.empty()) {
       refuse(reason);

@@ -127,11 +127,11 @@ TEST(VectoriseLoops, TakesMoreLanesForLongChains) {
     });
     return lanes;
   };
-  EXPECT_EQ(lanes_of(20, "appender[f64]", "abs"), 16u);
+  EXPECT_EQ(lanes_of(20, "appender[f64]", "abs"), 32u);
   EXPECT_EQ(lanes_of(200, "appender[f64]", "abs"), 64u);
   EXPECT_EQ(lanes_of(200, "merger[f64,max]", "abs"), 64u);
-  EXPECT_EQ(lanes_of(200, "merger[f64,+]", "abs"), 16u) << "sums have 16 lanes";
-  EXPECT_EQ(lanes_of(200, "appender[f64]", "exp"), 16u) << "calls keep processors busy";
+  EXPECT_EQ(lanes_of(200, "merger[f64,+]", "abs"), 32u) << "sums have 16 lanes";
+  EXPECT_EQ(lanes_of(200, "appender[f64]", "exp"), 32u) << "calls keep processors busy";
 }
 
 // A chain of 200 operations, as fusion leaves it, and one of lets.
