@@ -73,6 +73,7 @@ struct Value {
   ir::Symbol symbol;  // if it is bound
   bool is_let_already = false;
   bool is_emitted = false;
+  bool is_open = false;  // its parts are being collected
 };
 
 bool is_trivial(ir::Expr expr) {
@@ -206,7 +207,7 @@ class Sharing {
     if (is_trivial(expr)) return;
     NodeInfo& info = *infos_.find(expr.get());
     const int depth = blocks_[static_cast<std::size_t>(place.block)].depth;
-    if (is_candidate(expr, info, depth)) {
+    if (is_candidate(expr, info, depth) && !is_inside_itself(info.number)) {
       const auto [known, is_new] = by_number_.emplace(info.number, static_cast<int>(values_.size()));
       info.value = known->second;
       if (is_new) values_.push_back({.first = expr});
@@ -215,7 +216,10 @@ class Sharing {
       if (is_new) {
         value.block =
             add_block({.kind = BlockKind::kAlways, .parent = place, .depth = depth, .value = info.value});
-        collect_parts(expr, {values_[static_cast<std::size_t>(info.value)].block, 0});
+        const auto index = static_cast<std::size_t>(info.value);
+        values_[index].is_open = true;
+        collect_parts(expr, {values_[index].block, 0});
+        values_[index].is_open = false;
       } else {
         info.is_shared_node |= info.is_seen;
       }
@@ -226,6 +230,12 @@ class Sharing {
     }
     infos_.find(expr.get())->is_seen = true;
     fails_ |= ir::may_fail_or_diverge(expr);
+  }
+
+  // As `f(1L)` in `f(let a = f(1L); 1L)`: a let that nobody uses says nothing of a value.
+  bool is_inside_itself(const ValueNumber& number) const {
+    const auto known = by_number_.find(number);
+    return known != by_number_.end() && values_[static_cast<std::size_t>(known->second)].is_open;
   }
 
   static bool is_candidate(ir::Expr expr, const NodeInfo& info, int depth) {
