@@ -26,12 +26,12 @@ llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf&
 
 /// Whether store_lanes takes elements of that type.
 bool has_stored_lanes(Emitter& emitter, ir::Type element);
-/// Writes lanes as elements of type `element` to `address`: those where the mask is true, one after the
-/// other; null: all. May write anything to the rest of the n elements there. Returns how many count.
 enum class Access : std::uint8_t {
   kCached,
   kStreamed,  ///< past the caches; without a mask, and where may_stream holds
 };
+/// Writes lanes as elements of type `element` to `address`: those where the mask is true, one after the
+/// other; null: all. May write anything to the rest of the n elements there. Returns how many count.
 llvm::Value* store_lanes(Emitter& emitter, ir::Type element, const Value& lanes, llvm::Value* mask,
                          llvm::Value* address, Access access = Access::kCached);
 /// Whether `count` elements that start at the address can be streamed: bool.
