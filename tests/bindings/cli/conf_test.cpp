@@ -80,7 +80,7 @@ TEST(Conf, ReportsAllProblemsAtOnce) {
 TEST(Conf, WarnsAboutWhatIsRetired) {
   const Settings settings = parse_conf({{"weld.compile.multithreadSupport", "false"},
                                         {"weld.compile.dumpCodeFormats", "sir"},
-                                        {"weld.optimization.passes", "vectorize"}});
+                                        {"weld.optimization.passes", "measurement"}});
   EXPECT_EQ(settings.warnings.size(), 3u);
 }
 

@@ -228,7 +228,7 @@ TEST_F(Tool, Checks) {
 TEST_F(Tool, ListsPasses) {
   const Outcome outcome = weld({"passes"});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.output, StartsWith("inline_applies    replaces calls"));
+  EXPECT_THAT(outcome.output, StartsWith("inline_applies                   replaces calls"));
   EXPECT_THAT(outcome.output, HasSubstr("\nfold_constants "));
 }
 
