@@ -33,11 +33,16 @@ FieldPath field_path(ir::Expr expr) {
   return path;
 }
 
-// Cheap enough to be written once for each column.
+// Cheap enough to be written once for each column, and without names that would be bound in each.
 bool may_be_repeated(ir::Expr expr) {
   constexpr std::uint32_t kMaxNodes = 8;
-  return !expr || (ir::is_pure(expr) && !any(expr.effects() & ir::Effects::kAllocates) &&
-                   expr.record().num_nodes <= kMaxNodes);
+  if (!expr) return true;
+  if (!ir::is_pure(expr) || any(expr.effects() & ir::Effects::kAllocates) ||
+      expr.record().num_nodes > kMaxNodes)
+    return false;
+  bool binds = false;
+  ir::for_each_node(expr, [&](ir::Expr part) { binds = binds || part.is<ir::Let>(); });
+  return !binds;
 }
 
 bool holds(ir::Type builder, ir::Type appender) {
@@ -431,6 +436,7 @@ class VectorSplitter {
       if (indices.back() != last) continue;
       const ir::Expr value = values_.at(name);
       for (std::size_t index : indices) use_forwarded(candidates_[index]);
+      keep_vectors_with_split_columns(indices);
       join_equal_types(indices);
       for (std::size_t index : indices) {
         Candidate& candidate = candidates_[index];
@@ -454,6 +460,17 @@ class VectorSplitter {
       }
     }
     context_.remarks.insert(context_.remarks.end(), remarks.rbegin(), remarks.rend());
+  }
+
+  // Builders are told from each other by their types, those of columns from those of other vectors too.
+  void keep_vectors_with_split_columns(const Indices& indices) {
+    for (std::size_t i : indices) {
+      const auto columns = candidates_[i].element.as<ir::StructType>()->members;
+      for (std::size_t j : indices) {
+        if (std::ranges::count(columns, candidates_[j].element) > 0)
+          keep(candidates_[i], "the loop makes a vector of the structs in one of its columns too");
+      }
+    }
   }
 
   // Vectors of one type that one loop makes are split alike, or not at all.
