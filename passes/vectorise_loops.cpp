@@ -122,7 +122,9 @@ ir::Expr vectorise_loops(ir::Expr root, PassContext& context) {
       return expr;
     }
 
-    const ir::For vectorised{arena.keep(lanes->iterators), loop->builder, loop->function, lanes->function};
+    // The two functions have no part in common: what passes make of it would be bound twice.
+    const ir::Expr function = ir::clone_fresh(loop->function, arena);
+    const ir::For vectorised{arena.keep(lanes->iterators), loop->builder, function, lanes->function};
     ir::Expr result = arena.add(vectorised, expr.span(), expr.annotations());
     for (auto name = lanes->names.rbegin(); name != lanes->names.rend(); ++name)
       result = arena.make<ir::Let>(expr.span(), name->first, name->second, result);
