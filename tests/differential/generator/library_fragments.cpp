@@ -230,33 +230,38 @@ void LibraryGenerator::iterated() {
   name_column(field(arena_.make<ir::Iterate>({}, initial, update), 0), column->rows);
 }
 
-// The mean of values, then the variance. That is computed in several ways that round differently, so it is
-// rounded to what they agree on.
+// The mean of expensive values, then the variance. That is computed in several ways that round differently,
+// so it is rounded to what they agree on.
 void LibraryGenerator::moments() {
-  static constexpr ir::UnaryOp kFunctions[] = {ir::UnaryOp::kExp, ir::UnaryOp::kErf, ir::UnaryOp::kSin,
-                                               ir::UnaryOp::kSqrt};
-  const Source over = source();
-  const Type f64 = Type::scalar(ScalarKind::kF64);
-  const Expr made = loop(over, new_builder(arena_.appender(f64)), [&](Expr builder, Expr) {
-    const Expr value = arena_.make<ir::Unary>({}, random_.pick(kFunctions), scalar_of(ScalarKind::kF64, 4));
-    const Expr scaled = binary(BinaryOp::kMul, value, literal(100.0));
-    return arena_.make<ir::Merge>({}, builder, summand(scaled, MergeOp::kAdd));
+  const auto column = column_where([](const Column& candidate) {
+    return candidate.vector.type().as<ir::VecType>()->element.as<ir::ScalarType>() != nullptr;
   });
-  name_column(arena_.make<ir::Result>({}, made), over.rows);
-  const Expr values = columns_.back().vector;
-  Source each{.iterators = {}, .element = f64, .rows = 0, .from_start = true, .rows_walked = -1};
-  each.iterators.push_back({.data = values});
-  const auto sum = [&](const std::function<Expr(Expr)>& of) {
-    const Expr start = arena_.make<ir::NewBuilder>({}, arena_.merger(f64, MergeOp::kAdd), Expr());
-    return arena_.make<ir::Result>({}, loop(each, start, [&](Expr builder, Expr value) {
-                                     return arena_.make<ir::Merge>({}, builder, of(value));
-                                   }));
+  if (!column) return;
+  const Type element = column->vector.type().as<ir::VecType>()->element;
+  static constexpr ir::UnaryOp kFunctions[] = {ir::UnaryOp::kErf, ir::UnaryOp::kSin, ir::UnaryOp::kSqrt};
+  const ir::UnaryOp outer = random_.pick(kFunctions);
+  const auto value_of = [&](Expr from) {
+    const Expr number = element == kF64 ? from : arena_.make<ir::Cast>({}, ScalarKind::kF64, from);
+    const Expr inner = arena_.make<ir::Unary>({}, ir::UnaryOp::kExp, number);
+    const Expr value =
+        arena_.make<ir::Unary>({}, outer, arena_.make<ir::Unary>({}, ir::UnaryOp::kLog1p, inner));
+    const Expr whole =
+        arena_.make<ir::Cast>({}, ScalarKind::kI16, binary(BinaryOp::kMul, value, literal(100.0)));
+    return arena_.make<ir::Cast>({}, ScalarKind::kF64, whole);
   };
-  const Expr count = arena_.make<ir::Cast>({}, ScalarKind::kF64, length(values));
-  const Expr mean = name(binary(BinaryOp::kDiv, sum([](Expr value) { return value; }), count));
-  const Expr squares = sum([&](Expr value) {
+  const auto merge = [&](Expr builder, Expr value) { return arena_.make<ir::Merge>({}, builder, value); };
+  const auto sum = [&](const std::function<Expr(Expr, Expr)>& merged) {
+    Source each{.iterators = {}, .element = element, .rows = 0, .from_start = true, .rows_walked = -1};
+    each.iterators.push_back({.data = column->vector});
+    const Expr start = arena_.make<ir::NewBuilder>({}, arena_.merger(kF64, MergeOp::kAdd), Expr());
+    return arena_.make<ir::Result>(
+        {}, loop(each, start, [&](Expr builder, Expr from) { return merged(builder, value_of(from)); }));
+  };
+  const Expr count = arena_.make<ir::Cast>({}, ScalarKind::kF64, length(column->vector));
+  const Expr mean = name(binary(BinaryOp::kDiv, sum(merge), count));
+  const Expr squares = sum([&](Expr builder, Expr value) {
     return let(binary(BinaryOp::kSub, value, mean),
-               [&](Expr deviation) { return binary(BinaryOp::kMul, deviation, deviation); });
+               [&](Expr deviation) { return merge(builder, binary(BinaryOp::kMul, deviation, deviation)); });
   });
   const Expr variance = binary(BinaryOp::kAdd, binary(BinaryOp::kDiv, squares, count), literal(1.0));
   values_.push_back(name(arena_.make<ir::Cast>({}, ScalarKind::kF32, variance)));
