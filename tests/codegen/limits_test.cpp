@@ -178,7 +178,7 @@ TEST(Limits, LargePrograms) {
     const auto result = program->run(make_context(), &argument, {});
     ASSERT_TRUE(result) << result.error().render();
     EXPECT_EQ(as_i64(*result), expected);
-    EXPECT_LT(Clock::now() - start, std::chrono::seconds(20));
+    EXPECT_LT(Clock::now() - start, std::chrono::seconds(60));
   }
 }
 
