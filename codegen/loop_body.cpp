@@ -23,10 +23,6 @@ namespace {
 
 using ir::ScalarKind;
 
-Value as_i64(llvm::Value* value) {
-  return {ir::Type::scalar(ScalarKind::kI64), {value}};
-}
-
 class BlockWriter {
  public:
   BlockWriter(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures)
@@ -417,15 +413,7 @@ class BlockWriter {
       builder.leaves.push_back(ir_.CreateLoad(type, home));
     }
     hide_capacities(builder);
-    std::vector<Value> elements;
-    for (const EvaluatedIterator& it : captures_.iterators)
-      elements.push_back(iterator_element(body_, it, index));
-    const ir::Type element_type = lambda_.parameters[2].type;
-    body_.bind(lambda_.parameters[0].symbol, builder);
-    body_.mark_loop_state(lambda_.parameters[0].symbol);
-    body_.bind(lambda_.parameters[1].symbol, as_i64(index));
-    body_.bind(lambda_.parameters[2].symbol,
-               elements.size() == 1 ? elements.front() : body_.structure(element_type, elements));
+    bind_iteration(body_, lambda_, builder, captures_.iterators, index);
     const Value after = body_.emit(lambda_.body);
     for (const LoopBuilder& each : plan_.builders) {
       for (std::uint32_t i = 0; i < each.num_leaves; ++i) {

@@ -126,6 +126,18 @@ Value iterator_element(Emitter& emitter, const EvaluatedIterator& it, llvm::Valu
   return emitter.load_element(it.element, emitter.element_address(data, position, bytes), it.span);
 }
 
+void bind_iteration(Emitter& emitter, const ir::Lambda& function, const Value& builder,
+                    std::span<const EvaluatedIterator> iterators, llvm::Value* index) {
+  std::vector<Value> elements;
+  for (const EvaluatedIterator& it : iterators) elements.push_back(iterator_element(emitter, it, index));
+  emitter.bind(function.parameters[0].symbol, builder);
+  emitter.mark_loop_state(function.parameters[0].symbol);
+  emitter.bind(function.parameters[1].symbol, {ir::Type::scalar(ir::ScalarKind::kI64), {index}});
+  emitter.bind(function.parameters[2].symbol, elements.size() == 1
+                                                  ? elements.front()
+                                                  : emitter.structure(function.parameters[2].type, elements));
+}
+
 llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* step, std::uint32_t count) {
   auto& ir = emitter.ir;
   llvm::SmallVector<llvm::Constant*, 64> numbers;

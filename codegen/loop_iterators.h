@@ -37,6 +37,11 @@ llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& 
 /// The element of an iteration, from 0. Its vectors, where it has some, are checked.
 Value iterator_element(Emitter& emitter, const EvaluatedIterator& iterator, llvm::Value* index);
 
+/// Binds the parameters of a loop's function for one iteration: the builder, as a state of the loop, the
+/// iteration number and the element.
+void bind_iteration(Emitter& emitter, const ir::Lambda& function, const Value& builder,
+                    std::span<const EvaluatedIterator> iterators, llvm::Value* index);
+
 /// first, first + step, …: simd[i64,n].
 llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* step, std::uint32_t count);
 

@@ -21,10 +21,6 @@ using ir::ScalarKind;
 
 const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
 
-Value as_i64(llvm::Value* value) {
-  return {kI64Type, {value}};
-}
-
 class LoopEmitter {
  public:
   LoopEmitter(Emitter& emitter, ir::Expr loop)
@@ -79,15 +75,7 @@ class LoopEmitter {
     llvm::AllocaInst* state = emitter_.frame(builder_.type);
     emitter_.store(first, state);
     emitter_.count_loop(count_, [&](llvm::Value* index) {
-      std::vector<Value> elements;
-      for (const EvaluatedIterator& it : iterators_)
-        elements.push_back(iterator_element(emitter_, it, index));
-      emitter_.bind(lambda.parameters[0].symbol, emitter_.load(builder_.type, state));
-      emitter_.mark_loop_state(lambda.parameters[0].symbol);
-      emitter_.bind(lambda.parameters[1].symbol, as_i64(index));
-      emitter_.bind(
-          lambda.parameters[2].symbol,
-          elements.size() == 1 ? elements.front() : emitter_.structure(lambda.parameters[2].type, elements));
+      bind_iteration(emitter_, lambda, emitter_.load(builder_.type, state), iterators_, index);
       emitter_.part([&] { emitter_.store(emitter_.emit(lambda.body), state); });
     });
     Value last = emitter_.load(builder_.type, state);
@@ -246,7 +234,7 @@ class LoopEmitter {
     for (const EvaluatedIterator& it : iterators_)
       members.insert(members.end(), it.values.begin(), it.values.end());
     members.insert(members.end(), totals_.begin(), totals_.end());
-    members.push_back(as_i64(count_));
+    members.push_back({kI64Type, {count_}});
     members.push_back(builder_);
     captures_ = emitter_.frame(captures_type_);
     emitter_.store(emitter_.structure(captures_type_, members), captures_);
