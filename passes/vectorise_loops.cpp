@@ -81,18 +81,20 @@ std::string refusal_by_cost(const LanesFunction& lanes, ir::Expr expr) {
 // The loops inside of other loops' functions, by their builder parameter.
 std::unordered_set<std::uint64_t> nested_loops(ir::Expr root) {
   std::unordered_set<std::uint64_t> nested;
-  std::vector<ir::Expr> inside_of;
+  std::unordered_set<const ir::ExprRecord*> functions;
+  int depth = 0;
   ir::walk(
       root,
       [&](ir::Expr expr) {
-        const auto* loop = expr.as<ir::For>();
-        if (!loop) return true;
-        if (!inside_of.empty()) nested.insert(loop->function.as<ir::Lambda>()->parameters[0].symbol.id());
-        inside_of.push_back(expr);
+        if (functions.contains(expr.get())) ++depth;
+        if (const auto* loop = expr.as<ir::For>()) {
+          functions.insert(loop->function.get());
+          if (depth > 0) nested.insert(loop->function.as<ir::Lambda>()->parameters[0].symbol.id());
+        }
         return true;
       },
       [&](ir::Expr expr) {
-        if (!inside_of.empty() && inside_of.back().get() == expr.get()) inside_of.pop_back();
+        if (functions.contains(expr.get())) --depth;
       });
   return nested;
 }
