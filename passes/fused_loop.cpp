@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ir/effects.h"
 #include "ir/error.h"
 #include "ir/fields.h"
 #include "ir/typing.h"
@@ -453,13 +454,15 @@ class BlockBuilder {
     }
   }
 
-  // What was taken out of another node's value goes back there, unless that is made several times.
+  // What was taken out of another node's value goes back there, unless that is made several times, or not at
+  // all although the checks are needed: the size of a vector that is not made.
   void add(const Output& output, ir::Expr value) {
     const BlockNode& node = this->node(output.node);
     value = with_hoisted(value);
     const bool has_one_place =
         node.uses.size() == 1 &&
-        clusters_.of_node[static_cast<std::size_t>(node.uses.front().user)].size() == 1;
+        clusters_.of_node[static_cast<std::size_t>(node.uses.front().user)].size() == 1 &&
+        !(node.uses.front().is_of_builder && ir::may_fail_or_diverge(value));
     if (node.is_hoisted && has_one_place)
       hoisted_.emplace(symbol_of(output).id(), value);
     else

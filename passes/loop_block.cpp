@@ -241,7 +241,7 @@ class BlockReader {
     node.cost = merged_cost(loop->function->body);
     node.num_operations = count_operations(loop->function->body);
     find_iterators(index);
-    find_uses(loop->node->builder, index);
+    find_uses(loop->node->builder, index, true);
     find_uses(loop->node->function, index);
     find_roles(node);
     name_values(index);
@@ -420,7 +420,7 @@ class BlockReader {
     });
   }
 
-  void find_uses(ir::Expr expr, int user) {
+  void find_uses(ir::Expr expr, int user, bool is_of_builder = false) {
     if (!expr) return;
     const auto& loop = node(user).loop;
     ir::walk(
@@ -429,7 +429,7 @@ class BlockReader {
           const auto* ident = part.as<ir::Ident>();
           if (!ident) return true;
           if (const auto found = value_of_.find(ident->symbol.id()); found != value_of_.end())
-            node(found->second.node).uses.push_back({user, found->second.value, -1, false});
+            node(found->second.node).uses.push_back({user, found->second.value, -1, false, is_of_builder});
           if (loop && ident->symbol == loop->index()) node(user).uses_index = true;
           return true;
         },

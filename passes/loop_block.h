@@ -35,6 +35,8 @@ struct BlockUse {
   int value;     ///< of the used node
   int iterator;  ///< of the user's loop, if that walks over the whole vector; -1 for any other use
   bool is_part;  ///< the user's loop walks over a part of the vector, or in another order
+  bool is_of_builder =
+      false;  ///< of the builder that the user's loop starts from, which fusion may leave out
 };
 
 /// A binding of a block, in terms of the values of nodes before it.
