@@ -256,6 +256,7 @@ Context::Context(const ContextOptions& options)
     : limit_(options.memory_limit > 0 ? options.memory_limit : default_memory_limit()),
       cache_limit_(options.cache_bytes >= 0 ? options.cache_bytes : limit_ / 4),
       fail_at_(options.fail_allocation_at),
+      fail_system_at_(options.fail_system_at),
       // Without credit every allocation comes to take_credit, where it can be counted.
       credit_batch_(fail_at_ > 0 ? 0 : std::min(kCreditBatchBytes, limit_ / 256)) {}
 
@@ -339,10 +340,11 @@ Block* Context::allocate_large(int size_class, bool* zeroed) noexcept {
   if (cached_bytes_.load(std::memory_order_relaxed) > uncached) evict(std::max<std::int64_t>(uncached, 0));
 
   const std::int64_t bytes = large_allocation_bytes(size_class);
-  std::byte* base = is_mapped(size_class)
-                        ? map_aligned(bytes, kHugePageBytes)
-                        : static_cast<std::byte*>(std::aligned_alloc(
-                              kCacheLineBytes, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
+  std::byte* base = nullptr;
+  if (may_ask_system())
+    base = is_mapped(size_class) ? map_aligned(bytes, kHugePageBytes)
+                                 : static_cast<std::byte*>(std::aligned_alloc(
+                                       kCacheLineBytes, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
   if (!base) {
     evict(0);
     return nullptr;
@@ -394,13 +396,17 @@ void Context::evict(std::int64_t most_bytes) noexcept {
   }
 }
 
+bool Context::may_ask_system() noexcept {
+  return num_system_allocations_.fetch_add(1, std::memory_order_relaxed) + 1 != fail_system_at_;
+}
+
 Slab* Context::take_slab() noexcept {
   if (next_slab_ == slabs_end_) {
     // Chunks grow from 256 KiB to 4 MiB, where they come in huge pages.
     constexpr std::int64_t kFirstChunkBytes = 256 * 1024;
     const std::int64_t bytes =
         chunks_ ? std::min<std::int64_t>(chunks_->bytes * 2, 4 << 20) : kFirstChunkBytes;
-    auto* chunk = new (std::nothrow) SlabChunk;
+    auto* chunk = may_ask_system() ? new (std::nothrow) SlabChunk : nullptr;
     std::byte* base =
         chunk ? map_aligned(bytes, bytes >= kHugePageBytes ? kHugePageBytes : kSlabBytes) : nullptr;
     if (!base) {

@@ -70,8 +70,9 @@ class OwnedBlocks {
 struct ContextOptions {
   std::int64_t memory_limit = 0;  ///< bytes, by requested sizes; 0: default_memory_limit()
   std::int64_t cache_bytes = -1;  ///< of freed memory kept for reuse; -1: a quarter of the limit
-  std::int64_t fail_allocation_at =
-      0;  ///< for tests: the n-th allocation of a block fails (1: the first); 0: none
+  // For tests; 0: none, 1: the first.
+  std::int64_t fail_allocation_at = 0;  ///< the n-th allocation of a block fails, on whatever worker
+  std::int64_t fail_system_at = 0;      ///< the system refuses the n-th piece of memory that it is asked for
 };
 
 /// One worker's small free blocks, and its credit: bytes taken from the context's limit in advance, so that
@@ -141,6 +142,11 @@ class Context {
   std::int64_t peak_bytes() const noexcept { return peak_bytes_.load(std::memory_order_relaxed); }
   /// Makes the present use the peak.
   void reset_peak() noexcept;
+  /// How often the system was asked for memory: for slabs of small blocks, and for large blocks that no
+  /// cached one would do for.
+  std::int64_t num_system_allocations() const noexcept {
+    return num_system_allocations_.load(std::memory_order_relaxed);
+  }
   /// Less than an eighth of the limit is left.
   bool is_nearly_full() const noexcept;
 
@@ -164,6 +170,7 @@ class Context {
   void evict(std::int64_t most_bytes) noexcept;
   bool refill(WorkerHeap::FreeList& list, int size_class) noexcept;
   Slab* take_slab() noexcept;
+  bool may_ask_system() noexcept;
   void take_back(WorkerHeap::FreeList& list, int size_class, std::int64_t num_blocks) noexcept;
   void take_back_all(WorkerHeap& heap) noexcept;
   void free_slabs() noexcept;
@@ -174,8 +181,10 @@ class Context {
   std::int64_t limit_;
   std::int64_t cache_limit_;
   std::int64_t fail_at_;
+  std::int64_t fail_system_at_;
   std::int64_t credit_batch_;
   std::atomic<std::int64_t> num_allocations_{0};
+  std::atomic<std::int64_t> num_system_allocations_{0};
   alignas(64) std::atomic<std::int64_t> charged_{0};  // used bytes and all credits
   std::atomic<std::int64_t> peak_bytes_{0};
   std::atomic<std::int64_t> cached_bytes_{0};
