@@ -280,6 +280,10 @@ void Emitter::fail_if(llvm::Value* condition, ErrorCode code, ir::Span span) {
   ir.SetInsertPoint(going_on);
 }
 
+void Emitter::fail_if_any(llvm::ArrayRef<llvm::Value*> conditions, ErrorCode code, ir::Span span) {
+  if (!conditions.empty()) fail_if(ir.CreateOr(conditions), code, span);
+}
+
 void Emitter::check(llvm::Value* code, ir::Span span) {
   llvm::BasicBlock* failing = block("fails");
   llvm::BasicBlock* going_on = block("goes_on");

@@ -187,10 +187,10 @@ class Emitter {
 
   // --- Memory.
   Value load(ir::Type type, llvm::Value* address);
-  /// The same of memory that may come from outside: a vector in it that has a negative length, or a length
-  /// and no data, is the error kArrayOutOfBounds.
+  /// The same of memory that may come from outside: a malformed vector in it is the error kArrayOutOfBounds.
   Value load_element(ir::Type type, llvm::Value* address, ir::Span span);
-  void check_vector(llvm::Value* data, llvm::Value* length, ir::Span span);
+  /// Whether that is no vector: a negative length, or a length and no data.
+  llvm::Value* is_malformed(llvm::Value* data, llvm::Value* length);
   void store(const Value& value, llvm::Value* address);
   llvm::Value* load_leaf(const Leaf& leaf, llvm::Value* address);
   void store_leaf(const Leaf& leaf, llvm::Value* value, llvm::Value* address);
@@ -212,6 +212,8 @@ class Emitter {
   llvm::BasicBlock* block(const llvm::Twine& name);
   void fail(ErrorCode code, ir::Span span);  ///< ends the current block
   void fail_if(llvm::Value* condition, ErrorCode code, ir::Span span);
+  /// In one branch, which costs LLVM less than one each; none for no conditions.
+  void fail_if_any(llvm::ArrayRef<llvm::Value*> conditions, ErrorCode code, ir::Span span);
   /// Leaves the function if `code` is not kSuccess, reporting the place (if it is known).
   void check(llvm::Value* code, ir::Span span);
   /// Leaves with a code that was reported already, if it is not kSuccess.

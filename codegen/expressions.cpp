@@ -285,17 +285,19 @@ Value Emitter::emit(ir::Expr expr) {
 Value Emitter::load_element(ir::Type type, llvm::Value* address, ir::Span span) {
   Value value = load(type, address);
   const FlatType& leaves = flat(type);
+  std::vector<llvm::Value*> wrong;
   for (std::size_t i = 0; i + 1 < leaves.leaves.size(); ++i) {
     if (leaves.leaves[i + 1].kind == LeafKind::kLength)
-      check_vector(value.leaves[i], value.leaves[i + 1], span);
+      wrong.push_back(is_malformed(value.leaves[i], value.leaves[i + 1]));
   }
+  fail_if_any(wrong, ErrorCode::kArrayOutOfBounds, span);
   return value;
 }
 
-void Emitter::check_vector(llvm::Value* data, llvm::Value* length, ir::Span span) {
+llvm::Value* Emitter::is_malformed(llvm::Value* data, llvm::Value* length) {
   llvm::Value* negative = ir.CreateICmpSLT(length, i64(0));
   llvm::Value* missing = ir.CreateAnd(ir.CreateIsNull(data), ir.CreateICmpSGT(length, i64(0)));
-  fail_if(ir.CreateOr(negative, missing), ErrorCode::kArrayOutOfBounds, span);
+  return ir.CreateOr(negative, missing);
 }
 
 }  // namespace weld::codegen

@@ -14,6 +14,9 @@ namespace {
 
 using Values = llvm::SmallVector<llvm::Value*, 8>;
 
+// More registers than these are made into rows by a loop: shuffles take LLVM long, and rarely run.
+constexpr std::size_t kMaxShuffledRegisters = 16;
+
 // Elements of a struct are read and written as words: integers as wide as its alignment, of which each leaf
 // is a part.
 struct Words {
@@ -383,17 +386,44 @@ LaneRows::LaneRows(Emitter& emitter, ir::Type element, const Value& lanes) : ele
   bytes_ = static_cast<std::int64_t>(words.size()) * shape.bytes;
   rows_ = emitter.frame(bytes_ * count, 64, "rows");
   const std::uint32_t length = shape.in_register(emitter, count);
-  std::int64_t place = 0;
-  for (std::uint32_t first = 0; first < count; first += length) {
-    Values registers;
-    for (llvm::Value* word : words) registers.push_back(some_lanes(emitter, word, first, length));
+  const std::int64_t register_bytes = length * shape.bytes;
+  const llvm::Align align(static_cast<std::uint64_t>(register_bytes));
+  const auto store_rows = [&](const Values& registers, llvm::Value* place) {
+    std::int64_t next = 0;
     for (llvm::Value* made : interleaved(emitter, registers)) {
-      const std::int64_t bytes = length * shape.bytes;
-      emitter.ir.CreateAlignedStore(made, emitter.offset(rows_, place),
-                                    llvm::Align(static_cast<std::uint64_t>(bytes)));
-      place += bytes;
+      emitter.ir.CreateAlignedStore(made, emitter.offset(place, next), align);
+      next += register_bytes;
     }
+  };
+  const std::uint32_t num_parts = count / length;
+  if (words.size() * num_parts <= kMaxShuffledRegisters) {
+    for (std::uint32_t part = 0; part < num_parts; ++part) {
+      Values registers;
+      for (llvm::Value* word : words) registers.push_back(some_lanes(emitter, word, part * length, length));
+      store_rows(registers, emitter.offset(rows_, part * length * bytes_));
+    }
+    return;
   }
+  Values columns;  // null for what is the same in every lane
+  for (llvm::Value* word : words) {
+    const auto* constant = llvm::dyn_cast<llvm::Constant>(word);
+    const bool is_same = constant && (llvm::isa<llvm::PoisonValue>(constant) || constant->getSplatValue());
+    columns.push_back(is_same ? nullptr : emitter.frame(shape.bytes * count, 64, "column"));
+    if (!is_same) emitter.ir.CreateAlignedStore(word, columns.back(), llvm::Align(64));
+  }
+  auto* register_type = llvm::FixedVectorType::get(shape.type(emitter), length);
+  emitter.count_loop(emitter.i64(num_parts), [&](llvm::Value* part) {
+    Values registers;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      if (!columns[i]) {
+        registers.push_back(some_lanes(emitter, words[i], 0, length));
+        continue;
+      }
+      llvm::Value* place = emitter.element_address(columns[i], part, register_bytes);
+      registers.push_back(emitter.ir.CreateAlignedLoad(register_type, place, align));
+    }
+    store_rows(registers, emitter.element_address(rows_, part, length * bytes_));
+  });
 }
 
 void LaneRows::merge_into(Emitter& emitter, ir::MergeOp op, llvm::Value* lane, llvm::Value* address) const {

@@ -96,9 +96,10 @@ std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::Fo
 llvm::Value* count_iterations(Emitter& emitter, std::vector<EvaluatedIterator>& iterators, ir::Span loop) {
   std::vector<llvm::Value*> counts;
   for (EvaluatedIterator& it : iterators) counts.push_back(iterations_of(emitter, it));
-  for (std::size_t i = 1; i < counts.size(); ++i) {
-    emitter.fail_if(emitter.ir.CreateICmpNE(counts[i], counts[0]), ErrorCode::kMismatchedZipSize, loop);
-  }
+  std::vector<llvm::Value*> differ;
+  for (std::size_t i = 1; i < counts.size(); ++i)
+    differ.push_back(emitter.ir.CreateICmpNE(counts[i], counts[0]));
+  emitter.fail_if_any(differ, ErrorCode::kMismatchedZipSize, loop);
   return counts.front();
 }
 

@@ -5,27 +5,29 @@
 namespace weld::codegen {
 namespace {
 
-// Parameters come from outside: their vectors are checked, and a dictionary or builder must be there.
+// Parameters come from outside: their vectors must be well formed, and a dictionary or builder be there.
 void bind_parameters(Emitter& emitter, std::span<const ir::Parameter> parameters) {
   std::vector<ir::Type> types;
   for (const ir::Parameter& parameter : parameters) types.push_back(parameter.type);
   const ir::Type arguments = emitter.module.struct_type(types);
   const FlatType& flat = emitter.flat(arguments);
+  std::vector<llvm::Value*> wrong;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::uint32_t first = flat.member_leaves[i];
     const bool empty = first == flat.member_leaves[i + 1];
     llvm::Value* address = empty ? emitter.function->getArg(1)
                                  : emitter.offset(emitter.function->getArg(1), flat.leaves[first].offset);
-    const Value value = emitter.load_element(parameters[i].type, address, {});
+    const Value value = emitter.load(parameters[i].type, address);
     const FlatType& own = emitter.flat(parameters[i].type);
     for (std::size_t leaf = 0; leaf < own.leaves.size(); ++leaf) {
-      const bool opaque = own.leaves[leaf].kind == LeafKind::kPointer &&
-                          (leaf + 1 == own.leaves.size() || own.leaves[leaf + 1].kind != LeafKind::kLength);
-      if (opaque)
-        emitter.fail_if(emitter.ir.CreateIsNull(value.leaves[leaf]), ErrorCode::kArrayOutOfBounds, {});
+      if (own.leaves[leaf].kind != LeafKind::kPointer) continue;
+      const bool is_vector = leaf + 1 < own.leaves.size() && own.leaves[leaf + 1].kind == LeafKind::kLength;
+      wrong.push_back(is_vector ? emitter.is_malformed(value.leaves[leaf], value.leaves[leaf + 1])
+                                : emitter.ir.CreateIsNull(value.leaves[leaf]));
     }
     emitter.bind(parameters[i].symbol, value);
   }
+  emitter.fail_if_any(wrong, ErrorCode::kArrayOutOfBounds, {});
 }
 
 }  // namespace
