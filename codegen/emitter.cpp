@@ -80,6 +80,16 @@ std::uint32_t ModuleEmitter::span_index(ir::Span span) {
   return static_cast<std::uint32_t>(spans.size() - 1);
 }
 
+std::uint32_t ModuleEmitter::loop_site(runtime::LoopSite site) {
+  auto& loops = constants_.loops;
+  const auto known = std::ranges::find_if(loops, [&](const runtime::LoopSite& each) {
+    return each.span == site.span && each.depth == site.depth && each.span != runtime::kNoSpan;
+  });
+  const auto index = static_cast<std::uint32_t>(known - loops.begin());
+  if (known == loops.end()) loops.push_back(std::move(site));
+  return index;
+}
+
 llvm::Function* ModuleEmitter::add_function(const std::string& name, llvm::ArrayRef<llvm::Type*> parameters,
                                             llvm::Type* result) {
   if (!result) result = llvm::Type::getInt32Ty(context());
@@ -307,6 +317,68 @@ void Emitter::poll() {
   auto* needed = ir.CreateLoad(ir.getInt8Ty(), flag);
   needed->setVolatile(true);  // set by other threads
   when(ir.CreateIsNotNull(needed), [&] { propagate(call("weld_rt_poll", {worker})); });
+}
+
+namespace {
+
+std::size_t num_builders_in(ir::Type type) {
+  const auto* structure = type.as<ir::StructType>();
+  if (!structure) return ir::is_builder(type) ? 1 : 0;
+  std::size_t count = 0;
+  for (ir::Type member : structure->members) count += num_builders_in(member);
+  return count;
+}
+
+}  // namespace
+
+void Emitter::count_merge(ir::Expr builder, std::uint32_t lanes, llvm::Value* mask) {
+  if (merge_counts_.empty()) return;
+  std::vector<std::uint32_t> path;  // of fields, the innermost first
+  while (true) {
+    if (const auto* ident = builder.as<ir::Ident>()) {
+      const auto named = named_builders_.find(ident->symbol.id());
+      if (named == named_builders_.end()) break;
+      builder = named->second;
+    } else if (const auto* merge = builder.as<ir::Merge>()) {
+      builder = merge->builder;
+    } else if (const auto* masked = builder.as<ir::MergeMasked>()) {
+      builder = masked->builder;
+    } else if (const auto* branch = builder.as<ir::If>()) {
+      builder = branch->on_true;
+    } else if (const auto* loop = builder.as<ir::For>()) {
+      builder = loop->builder;
+    } else if (const auto* let = builder.as<ir::Let>()) {
+      builder = let->body;
+    } else if (const auto* field = builder.as<ir::GetField>()) {
+      path.push_back(field->index);
+      builder = field->value;
+    } else if (const auto* structure = builder.as<ir::MakeStruct>(); structure && !path.empty()) {
+      builder = structure->members[path.back()];
+      path.pop_back();
+    } else {
+      return;
+    }
+  }
+  const auto counted = merge_counts_.find(builder.as<ir::Ident>()->symbol.id());
+  if (counted == merge_counts_.end()) return;
+  std::size_t index = 0;
+  ir::Type type = counted->second.type;
+  for (auto field = path.rbegin(); field != path.rend(); ++field) {
+    const auto members = type.as<ir::StructType>()->members;
+    for (std::uint32_t i = 0; i < *field; ++i) index += num_builders_in(members[i]);
+    type = members[*field];
+  }
+  llvm::AllocaInst* slot = counted->second.slots[index];
+  if (!slot) return;
+  llvm::Value* added = i64(lanes);
+  if (mask && mask->getType()->isVectorTy()) {
+    const unsigned count = llvm::cast<llvm::FixedVectorType>(mask->getType())->getNumElements();
+    llvm::Value* bits = ir.CreateBitCast(mask, ir.getIntNTy(count));
+    added = ir.CreateZExtOrTrunc(ir.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, bits), ir.getInt64Ty());
+  } else if (mask) {
+    added = ir.CreateZExt(mask, ir.getInt64Ty());
+  }
+  ir.CreateStore(ir.CreateAdd(ir.CreateLoad(ir.getInt64Ty(), slot), added), slot);
 }
 
 Value Emitter::branch(llvm::Value* condition, const std::function<Value()>& on_true,

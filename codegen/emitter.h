@@ -17,6 +17,7 @@
 #include "ir/typing.h"
 #include "runtime/abi.h"
 #include "runtime/layout.h"
+#include "runtime/loop_statistics.h"
 
 namespace weld::codegen {
 
@@ -35,7 +36,8 @@ struct Value {
 struct EmitOptions {
   bool deterministic = true;
   bool allow_fma = false;
-  int vector_bits = 128;  ///< of a register
+  bool statistics = false;  ///< code tells what its loops do (runtime/loop_statistics.h)
+  int vector_bits = 128;    ///< of a register
   /// The narrowest integers of which a vector can be compressed by an instruction; 0: there is none.
   int narrowest_compress_bits = 0;
 };
@@ -63,6 +65,7 @@ struct ProgramConstants {
   runtime::Layouts layouts{};
   std::vector<const runtime::TypeLayout*> used_layouts{};  ///< by the `layout` index of runtime/calls.h
   std::vector<ir::Span> spans{};                           ///< by the span index of weld_rt_fail
+  std::vector<runtime::LoopSite> loops{};                  ///< by the site of LoopDescriptor
   std::vector<ForeignSymbol> foreign_symbols{};  ///< each once; in code `kForeignPrefix` stands before them
 };
 
@@ -107,6 +110,8 @@ class ModuleEmitter {
 
   std::uint32_t layout_index(ir::Type type);
   std::uint32_t span_index(ir::Span span);
+  /// The index of a loop's entry in the program's table: that of the same place and depth, or a new one.
+  std::uint32_t loop_site(runtime::LoopSite site);
 
   /// A new internal function; by default one that returns an ErrorCode.
   llvm::Function* add_function(const std::string& name, llvm::ArrayRef<llvm::Type*> parameters,
@@ -178,6 +183,15 @@ class Emitter {
   void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
   bool is_loop_state(ir::Symbol symbol) const { return loop_states_.contains(symbol.id()); }
   bool derives_from_loop(ir::Expr builder) const;
+  /// Counts in `slots` (i64, one a builder inside of `type`; null: not counted) what is merged into the
+  /// builders of that symbol.
+  void count_merges_of(ir::Symbol symbol, ir::Type type, std::vector<llvm::AllocaInst*> slots) {
+    merge_counts_[symbol.id()] = {type, std::move(slots)};
+  }
+  /// Counts one merge into a builder that such a symbol stands behind; of lanes, those where `mask` is true
+  /// (null: all `lanes`).
+  void count_merge(ir::Expr builder, std::uint32_t lanes, llvm::Value* mask);
+
   /// How many loops of the program this function's code is inside of.
   int loop_depth() const { return loop_depth_; }
   void set_loop_depth(int depth) { loop_depth_ = depth; }
@@ -309,6 +323,11 @@ class Emitter {
     std::size_t leaf;
   };
 
+  struct MergeSlots {
+    ir::Type type;
+    std::vector<llvm::AllocaInst*> slots;
+  };
+
   void forget_loaded(std::size_t mark);
   Value lazy_leaves(std::uint64_t symbol, ir::Type type, std::size_t first, std::size_t count);
 
@@ -319,6 +338,8 @@ class Emitter {
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   llvm::Value* streams_ = nullptr;
   std::unordered_set<std::uint64_t> loop_states_;
+  std::unordered_map<std::uint64_t, MergeSlots> merge_counts_;  // by symbol
+  std::unordered_map<std::uint64_t, ir::Expr> named_builders_;  // what symbols are bound to
   int loop_depth_ = 0;
   std::vector<ErrorTarget> error_targets_;  // the outermost returns
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <tuple>
 #include <unordered_map>
 
 #include "codegen/big_stack.h"
@@ -15,6 +17,7 @@
 #include "ir/printer.h"
 #include "ir/verify.h"
 #include "passes/pass.h"
+#include "runtime/cycles.h"
 #include "runtime/foreign.h"
 #include "runtime/interpreter_engine.h"
 #include "runtime/run_context.h"
@@ -90,6 +93,7 @@ struct Program::State {
   CompileTimes times;
 
   void take_spans(ir::Expr program);
+  std::vector<LoopReport> loop_reports(const runtime::LoopStatistics& statistics, double cycles_per_ms) const;
 };
 
 namespace {
@@ -101,9 +105,9 @@ CompileCache<Compiled>& cache() {
 
 std::string cache_key(ir::Expr program, const CompileOptions& options) {
   const auto [high, low] = ir::structural_hash(program);
-  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(),
+  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(),
                      options.optimization_level, options.simd_width_bits, options.interpret,
-                     options.deterministic, options.allow_fma);
+                     options.deterministic, options.allow_fma, options.statistics);
 }
 
 ir::Expr optimize(ir::Expr program, const CompileOptions& options, Clock::time_point deadline,
@@ -150,12 +154,13 @@ std::vector<std::pair<std::string, void*>> find_foreign_symbols(const ProgramCon
 
 // Fills `compiled.main`; leaves it null where the system does not let code run.
 void generate_code(Compiled& compiled, const CompileOptions& options, Clock::time_point deadline) {
-  ModuleOptions module_options{
-      .emit = {.deterministic = options.deterministic, .allow_fma = options.allow_fma},
-      .optimization_level = options.optimization_level,
-      .simd_width_bits = options.simd_width_bits,
-      .deadline = deadline,
-      .cache = ObjectCache(options.cache_dir)};
+  ModuleOptions module_options{.emit = {.deterministic = options.deterministic,
+                                        .allow_fma = options.allow_fma,
+                                        .statistics = options.statistics},
+                               .optimization_level = options.optimization_level,
+                               .simd_width_bits = options.simd_width_bits,
+                               .deadline = deadline,
+                               .cache = ObjectCache(options.cache_dir)};
   if (options.dump) {
     module_options.dump = [&](const std::string& stage, const std::string& text) {
       options.dump({stage, text});
@@ -193,6 +198,7 @@ std::shared_ptr<const Compiled> compile_anew(ir::Expr program, const CompileOpti
     compiled->interpreted = std::make_unique<runtime::InterpretedProgram>(compiled->optimized);
   record_places(*compiled, program);
   compiled->tables.layouts = compiled->constants.used_layouts;
+  compiled->tables.loops = compiled->constants.loops;
   return compiled;
 }
 
@@ -239,6 +245,67 @@ void Program::State::take_spans(ir::Expr program) {
   for (auto& [original, copy] : copies) sources.push_back(std::move(copy));
 }
 
+namespace {
+
+LoopReport report_of(const runtime::LoopSite& site, const runtime::LoopTally& tally, ir::Span span,
+                     double cycles_per_ms) {
+  const auto iterations = static_cast<double>(std::max<std::int64_t>(tally.iterations, 1));
+  LoopReport report{.location = ir::locate(span),
+                    .depth = static_cast<int>(site.depth),
+                    .executions = tally.executions,
+                    .parallel_executions = tally.parallel_executions,
+                    .iterations = tally.iterations,
+                    .morsels = tally.morsels,
+                    .milliseconds = static_cast<double>(tally.elapsed_cycles) / cycles_per_ms,
+                    .cycles_per_iteration = static_cast<double>(tally.cycles) / iterations,
+                    .read_bytes = tally.iterations * site.bytes_per_iteration,
+                    .allocated_bytes = tally.allocated_bytes,
+                    .builders = {},
+                    .variants = {},
+                    .strategies = {}};
+  for (std::size_t i = 0; i < std::min<std::size_t>(site.builders.size(), tally.merges.size()); ++i) {
+    const runtime::LoopSite::Builder& builder = site.builders[i];
+    const std::int64_t merges =
+        builder.merges_per_iteration ? *builder.merges_per_iteration * tally.iterations : tally.merges[i];
+    report.builders.push_back({builder.type, merges});
+  }
+  for (std::size_t i = 0; i < site.variants.size(); ++i) {
+    const runtime::LoopTally::Variant& variant = tally.variants[i];
+    const auto rows = static_cast<double>(std::max<std::int64_t>(variant.iterations, 1));
+    report.variants.push_back(
+        {site.variants[i], variant.iterations, static_cast<double>(variant.cycles) / rows});
+  }
+  for (std::size_t of = 0; of < tally.strategies.size(); ++of) {
+    std::string names;
+    for (const char* name : tally.strategies[of]) {
+      if (name) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+    }
+    if (!names.empty()) {
+      report.strategies.push_back(
+          fmt::format("{}: {}", runtime::strategy_owner(static_cast<runtime::StrategyOf>(of)), names));
+    }
+  }
+  return report;
+}
+
+}  // namespace
+
+std::vector<LoopReport> Program::State::loop_reports(const runtime::LoopStatistics& statistics,
+                                                     double cycles_per_ms) const {
+  std::vector<LoopReport> reports;
+  const std::vector<runtime::LoopTally> totals = statistics.totals();
+  for (std::size_t i = 0; i < totals.size(); ++i) {
+    const runtime::LoopSite& site = compiled->tables.loops[i];
+    if (totals[i].executions == 0 && totals[i].parallel_executions == 0) continue;
+    const ir::Span span = site.span < spans.size() ? spans[site.span] : ir::Span{};
+    reports.push_back(report_of(site, totals[i], span, cycles_per_ms));
+  }
+  std::ranges::sort(reports, {}, [](const LoopReport& report) {
+    return std::tuple(report.location.line, report.location.column, report.depth);
+  });
+  return reports;
+}
+
 std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime::Context>& context,
                                                    const void* arguments, const RunOptions& options) const {
   const Compiled& compiled = *state_->compiled;
@@ -262,6 +329,9 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
                          {}});
     }
   }
+  std::optional<runtime::LoopStatistics> statistics;
+  if (options.statistics) settings.statistics = &statistics.emplace(compiled.tables.loops.size());
+  const std::uint64_t cycles_before = runtime::cycles_now();
   Result result;
   result.state_ = std::make_unique<Result::State>();
   runtime::RunResult& run = result.state_->run;
@@ -284,7 +354,12 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
   }
   result.state_->context = context;
   result.state_->program = state_->compiled;
-  result.state_->statistics = {run.statistics.nanoseconds, run.statistics.peak_bytes};
+  result.state_->statistics = {run.statistics.nanoseconds, run.statistics.peak_bytes, {}};
+  if (statistics) {
+    const double milliseconds = std::max(static_cast<double>(run.statistics.nanoseconds) / 1e6, 1e-6);
+    const auto cycles = static_cast<double>(runtime::cycles_now() - cycles_before);
+    result.state_->statistics.loops = state_->loop_reports(*statistics, cycles / milliseconds);
+  }
   if (compiled.result_layout->contains_builder) {
     remember_builders(*context, {compiled.result_layout, run.data}, result.state_.get());
   }

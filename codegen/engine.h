@@ -35,6 +35,7 @@ struct CompileOptions {
   bool interpret = false;      ///< no code is generated: the program runs in the reference interpreter
   bool deterministic = true;   ///< keep the reduction order (DESIGN.md §4)
   bool allow_fma = false;      ///< contract a*b+c
+  bool statistics = false;     ///< code counts what its loops do, for runs that ask for it
   std::int64_t compile_deadline_ms = 60'000;
   std::int64_t cache_bytes = std::int64_t{256} << 20;  ///< of compiled programs kept in the process
   std::string cache_dir;                  ///< of compiled objects, shared by processes; empty: none
@@ -46,6 +47,7 @@ struct RunOptions {
   runtime::ExecutorKind executor = runtime::ExecutorKind::kTbb;
   std::int64_t deadline_ms = 0;  ///< from the start of the run; 0: none
   runtime::CancelToken* cancel = nullptr;
+  bool statistics = false;  ///< of loops; for programs compiled with CompileOptions::statistics
 };
 
 /// Forgets the compiled programs that the process keeps; those that are held live on.
@@ -59,9 +61,37 @@ struct CompileTimes {
   bool cached = false;
 };
 
+/// What a loop did in a run (runtime/loop_statistics.h). Loops that passes made of one loop are one.
+struct LoopReport {
+  struct Builder {
+    std::string type;
+    std::int64_t merges = 0;
+  };
+  struct Variant {
+    std::string name;
+    std::int64_t iterations = 0;
+    double cycles_per_iteration = 0;
+  };
+
+  ir::Location location;
+  int depth = 0;  ///< how many loops it is inside of
+  std::int64_t executions = 0;
+  std::int64_t parallel_executions = 0;  ///< those that were cut into morsels
+  std::int64_t iterations = 0;
+  std::int64_t morsels = 0;
+  double milliseconds = 0;          ///< from begin to end
+  double cycles_per_iteration = 0;  ///< of all threads, the loops inside included
+  std::int64_t read_bytes = 0;      ///< by its iterators
+  std::int64_t allocated_bytes = 0;
+  std::vector<Builder> builders;
+  std::vector<Variant> variants;        ///< where there are several
+  std::vector<std::string> strategies;  ///< `vecmerger: private`, …
+};
+
 struct RunStatistics {
   std::int64_t run_ns = 0;
-  std::int64_t peak_bytes = 0;  ///< of memory allocated by the run
+  std::int64_t peak_bytes = 0;    ///< of memory allocated by the run
+  std::vector<LoopReport> loops;  ///< in the order of the program; those that ran, where it was asked for
 };
 
 /// The result of a run: a value in the C layout of `type`, and the memory that it reaches. Holds the context.

@@ -238,13 +238,17 @@ struct Lowering {
   Value operator()(const ir::Merge& node) const {
     const Value builder = emitter.emit(node.builder);
     const Value value = emitter.emit(node.value);
+    const bool is_element = value.type == emitter.module.merge_type(builder.type);
+    emitter.count_merge(node.builder, is_element ? 1 : ir::num_lanes(value.type).value_or(1), nullptr);
     return merge_any(emitter, builder, value, expr.span());
   }
 
   Value operator()(const ir::MergeMasked& node) const {
     const Value builder = emitter.emit(node.builder);
     const Value value = emitter.emit(node.value);
-    return merge_masked(emitter, builder, value, emitter.emit_scalar(node.mask), expr.span());
+    llvm::Value* mask = emitter.emit_scalar(node.mask);
+    emitter.count_merge(node.builder, 1, mask);
+    return merge_masked(emitter, builder, value, mask, expr.span());
   }
 
   Value operator()(const ir::Result& node) const { return finish(emitter.emit(node.builder), expr.type()); }
@@ -275,8 +279,10 @@ struct Lowering {
 Value Emitter::emit(ir::Expr expr) {
   while (const auto* let = expr.as<ir::Let>()) {
     bind(let->symbol, emit(let->value));
-    if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value))
+    if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value)) {
       mark_loop_state(let->symbol);
+      named_builders_[let->symbol.id()] = let->value;
+    }
     expr = let->body;
   }
   return std::visit(Lowering{*this, expr}, expr.record().node);

@@ -444,8 +444,36 @@ class BlockWriter {
 
 }  // namespace
 
-void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures) {
+void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures,
+                  std::uint32_t site) {
+  const auto& node = *loop.as<ir::For>();
+  const MergeCounters counters(body, node.function.as<ir::Lambda>()->parameters[0], plan);
+  if (node.lanes) counters.count(node.lanes.as<ir::Lambda>()->parameters[0]);
   BlockWriter(body, loop, plan, captures).write();
+  counters.tell(site);
+}
+
+MergeCounters::MergeCounters(Emitter& emitter, const ir::Parameter& builder, const LoopPlan& plan)
+    : emitter_(emitter) {
+  if (!emitter.module.options().statistics) return;
+  for (const LoopBuilder& each : plan.builders) {
+    llvm::AllocaInst* slot = each.merges.exact() ? nullptr : emitter.frame(emitter.ir.getInt64Ty(), "merges");
+    if (slot) emitter.ir.CreateStore(emitter.i64(0), slot);
+    slots_.push_back(slot);
+  }
+  count(builder);
+}
+
+void MergeCounters::count(const ir::Parameter& builder) const {
+  if (!slots_.empty()) emitter_.count_merges_of(builder.symbol, builder.type, slots_);
+}
+
+void MergeCounters::tell(std::uint32_t site) const {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i]) continue;
+    llvm::Value* merges = emitter_.ir.CreateLoad(emitter_.ir.getInt64Ty(), slots_[i]);
+    emitter_.call("weld_rt_loop_merged", {emitter_.worker, emitter_.i32(site), emitter_.i32(i), merges});
+  }
 }
 
 }  // namespace weld::codegen

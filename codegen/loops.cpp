@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 
 #include "codegen/builders/builder.h"
 #include "codegen/loop_body.h"
@@ -33,6 +34,16 @@ class LoopEmitter {
     derived_ = emitter_.derives_from_loop(node_.builder);
     plan_ = plan_loop(loop_, derived_, emitter_.module.options().deterministic);
     place_builders();
+    if (!emitter_.module.options().statistics) return emit_placed();
+    llvm::Value* frame = emitter_.frame(sizeof(runtime::LoopFrame), alignof(runtime::LoopFrame));
+    emitter_.call("weld_rt_loop_begin", {emitter_.worker, frame, emitter_.i32(site())});
+    const Value state = emit_placed();
+    emitter_.call("weld_rt_loop_end", {emitter_.worker, frame, emitter_.i32(site()), count_});
+    return state;
+  }
+
+ private:
+  Value emit_placed() {
     if (!may_be_short()) return emit_in_function();
     const std::int64_t most = std::min(ir::kMinLanedIterations - 1, plan_.block_iterations);
     return emitter_.branch(
@@ -40,7 +51,27 @@ class LoopEmitter {
         [&] { return emit_in_function(); });
   }
 
- private:
+  // The loop's entry in the program's table.
+  std::uint32_t site() {
+    if (site_) return *site_;
+    runtime::LoopSite site{.span = emitter_.module.span_index(loop_.span()),
+                           .depth = static_cast<std::uint32_t>(emitter_.loop_depth()),
+                           .bytes_per_iteration = 0,
+                           .builders = {},
+                           .variants = {}};
+    for (const EvaluatedIterator& it : iterators_) {
+      if (it.kind == ir::IteratorKind::kRange) continue;
+      const std::int64_t elements = it.kind == ir::IteratorKind::kSimd ? 4 : 1;
+      site.bytes_per_iteration += elements * emitter_.flat(it.element).size_bytes;
+    }
+    for (const LoopBuilder& builder : plan_.builders) {
+      site.builders.push_back({ir::to_string(builder.type), {}});
+      if (builder.merges.exact()) site.builders.back().merges_per_iteration = builder.merges.least;
+    }
+    site_ = emitter_.module.loop_site(std::move(site));
+    return *site_;
+  }
+
   Value emit_in_function() {
     reserve_exact_appenders();
     allocate_totals();
@@ -74,10 +105,12 @@ class LoopEmitter {
     }
     llvm::AllocaInst* state = emitter_.frame(builder_.type);
     emitter_.store(first, state);
+    const MergeCounters counters(emitter_, lambda.parameters[0], plan_);
     emitter_.count_loop(count_, [&](llvm::Value* index) {
       bind_iteration(emitter_, lambda, emitter_.load(builder_.type, state), iterators_, index);
       emitter_.part([&] { emitter_.store(emitter_.emit(lambda.body), state); });
     });
+    counters.tell(site());
     Value last = emitter_.load(builder_.type, state);
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.by_blocks) continue;
@@ -277,7 +310,7 @@ class LoopEmitter {
     function->addFnAttr(nested ? llvm::Attribute::InlineHint : llvm::Attribute::NoInline);
     Emitter body(emitter_.module, function);
     body.set_loop_depth(emitter_.loop_depth() + 1);
-    write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)));
+    write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)), site());
     body.finish();
     return function;
   }
@@ -492,8 +525,10 @@ class LoopEmitter {
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
     const std::int64_t block = plan_.block_iterations;
     const std::int64_t morsel = block < ir::kBlockIterations ? block : std::max(block, kMorselIterations);
-    static_assert(sizeof(runtime::LoopDescriptor) == 56 && offsetof(runtime::LoopDescriptor, flags) == 48 &&
-                  offsetof(runtime::LoopDescriptor, max_ranges) == 52);
+    static_assert(sizeof(runtime::LoopDescriptor) == 72 && offsetof(runtime::LoopDescriptor, flags) == 48 &&
+                  offsetof(runtime::LoopDescriptor, max_ranges) == 52 &&
+                  offsetof(runtime::LoopDescriptor, site) == 56 &&
+                  offsetof(runtime::LoopDescriptor, variants) == 64);
     llvm::Constant* fields[] = {body_,
                                 init(),
                                 combine(),
@@ -501,7 +536,10 @@ class LoopEmitter {
                                 emitter_.i64(block),
                                 emitter_.i64(morsel),
                                 emitter_.i32(flags),
-                                emitter_.i32(static_cast<std::uint32_t>(ir::range_rule(loop_).max_ranges))};
+                                emitter_.i32(static_cast<std::uint32_t>(ir::range_rule(loop_).max_ranges)),
+                                emitter_.i32(site()),
+                                emitter_.i32(1),
+                                emitter_.null()};
     llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
     return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
                                     llvm::GlobalValue::InternalLinkage, constant, "loop_descriptor");
@@ -512,6 +550,7 @@ class LoopEmitter {
   ir::Expr loop_;
   const ir::For& node_;
   bool derived_ = false;
+  std::optional<std::uint32_t> site_;
   LoopPlan plan_;
   std::vector<EvaluatedIterator> iterators_;
   llvm::Value* count_ = nullptr;

@@ -106,6 +106,17 @@ struct LoopDescriptor {
   std::int64_t morsel_iterations;  ///< wanted iterations of a morsel; rounded up to whole blocks
   std::uint32_t flags;             ///< LoopFlags
   std::uint32_t max_ranges = 64;   ///< with kLoopRanges: at most so many partials, at least 1
+  std::uint32_t site = 0;          ///< index into ProgramTables::loops (run_context.h)
+  std::uint32_t num_variants = 1;  ///< functions that a morsel may be given to
+  const LoopBody* variants = nullptr;  ///< with several: these, the first of which is `body`
+};
+
+/// What a loop notes where it begins, in code that counts what loops do (loop_statistics.h).
+struct LoopFrame {
+  std::uint64_t cycles_before;
+  std::int64_t allocated_before;
+  std::int64_t parallel_before;
+  std::uint32_t outer_site;
 };
 
 enum LoopFlags : std::uint32_t {
@@ -113,6 +124,7 @@ enum LoopFlags : std::uint32_t {
   kLoopKeepsMemory =
       2,  ///< merged values hold pointers: memory made by a morsel lives as long as the loop's builder
   kLoopAllocates = 4,  ///< the body allocates: give each morsel a scope of its own
+  kLoopAnyOrder = 8,   ///< partials may take any morsels in any order: one a thread is enough
 };
 
 /// Compares two elements (or two keys): negative, zero or positive. An error goes to `*error`, which holds

@@ -102,6 +102,22 @@ ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
 ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
                            std::int64_t num_iterations) noexcept;
 
+// --- loop_statistics.h, called by code that was compiled to count what loops do
+
+/// Begins a loop of the program's table; `frame` is uninitialised.
+void weld_rt_loop_begin(Worker* worker, LoopFrame* frame, std::uint32_t site) noexcept;
+
+/// Ends it after that many iterations. Not called after errors.
+void weld_rt_loop_end(Worker* worker, const LoopFrame* frame, std::uint32_t site,
+                      std::int64_t num_iterations) noexcept;
+
+/// Adds to the number of merges into one builder of a loop.
+void weld_rt_loop_merged(Worker* worker, std::uint32_t site, std::uint32_t builder,
+                         std::int64_t num_merges) noexcept;
+
+/// note_strategy; `of` is a StrategyOf.
+void weld_rt_note_strategy(Worker* worker, std::uint32_t of, const char* name) noexcept;
+
 // --- dict.h. Finding and inserting is generated; growth is here.
 
 /// An empty dictionary in `worker->scope`: three blocks. `expected_entries` is a hint, trusted up to 65,536

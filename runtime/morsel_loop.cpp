@@ -8,6 +8,7 @@
 
 #include "ir/reduction_order.h"
 #include "runtime/calls.h"
+#include "runtime/cycles.h"
 #include "runtime/run_context.h"
 
 namespace weld::runtime {
@@ -165,6 +166,32 @@ struct PartialMemory {
   BlockLink kept;  // made by its morsels, to be kept
 };
 
+// Tells of the morsels of a loop that run on a worker, where somebody asks.
+class TimedLoop {
+ public:
+  TimedLoop(WorkerState& worker, std::uint32_t site) : worker_(worker), outer_site_(worker.loop_site) {
+    if (!worker.tallies) return;
+    worker.loop_site = site;
+    morsels_before_ = worker.num_morsels;
+    started_ = cycles_now();
+  }
+  ~TimedLoop() {
+    if (!worker_.tallies) return;
+    LoopTally& tally = worker_.tallies[worker_.loop_site];
+    tally.cycles += static_cast<std::int64_t>(cycles_now() - started_);
+    tally.morsels += worker_.num_morsels - morsels_before_;
+    worker_.loop_site = outer_site_;
+  }
+  TimedLoop(const TimedLoop&) = delete;
+  TimedLoop& operator=(const TimedLoop&) = delete;
+
+ private:
+  WorkerState& worker_;
+  std::uint32_t outer_site_;
+  std::int64_t morsels_before_ = 0;
+  std::uint64_t started_ = 0;
+};
+
 struct GeneratedLoop {
   const LoopDescriptor& descriptor;
   void* captures;
@@ -189,6 +216,7 @@ struct GeneratedLoop {
       if (code != ErrorCode::kSuccess) return code;
     }
     const bool has_scopes = descriptor.flags & (kLoopAllocates | kLoopKeepsMemory);
+    const TimedLoop timed(worker, descriptor.site);
     while (begin < end) {
       const std::int64_t stop = begin + std::min(loop.morsel_iterations, end - begin);
       ErrorCode code;
@@ -230,6 +258,7 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
   if (num_iterations < 0 || descriptor.block_iterations < 1) return ErrorCode::kUnknown;
   if (num_iterations == 0) return ErrorCode::kSuccess;
   WorkerState& caller = state_of(worker);
+  if (caller.tallies) ++caller.tallies[descriptor.site].parallel_executions;
   Scope* const scope = caller.scope;
 
   const std::int64_t num_blocks = ceil_divide(num_iterations, descriptor.block_iterations);

@@ -82,6 +82,8 @@ void RunContext::begin(const RunSettings& settings) noexcept {
   caller_.failed_code = ErrorCode::kSuccess;
   caller_.failed_span = kNoSpan;
   caller_.num_morsels = 0;
+  caller_.tallies = settings.statistics ? settings.statistics->take_tallies() : nullptr;
+  caller_.loop_site = kNoLoop;
 }
 
 ErrorCode RunContext::poll() const noexcept {
@@ -107,10 +109,13 @@ WorkerState* RunContext::lease_worker() noexcept {
   worker->may_fork = 0;
   worker->failed_code = ErrorCode::kSuccess;
   worker->failed_span = kNoSpan;
+  worker->tallies = settings_.statistics ? settings_.statistics->take_tallies() : nullptr;
+  worker->loop_site = kNoLoop;
   return worker;
 }
 
 void RunContext::return_worker(WorkerState& worker) noexcept {
+  if (worker.tallies) settings_.statistics->give_back(worker.tallies);
   const std::lock_guard lock(mutex_);
   worker.next_idle = idle_workers_;
   idle_workers_ = &worker;

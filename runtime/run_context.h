@@ -10,6 +10,7 @@
 #include "runtime/abi.h"
 #include "runtime/executor.h"
 #include "runtime/layout.h"
+#include "runtime/loop_statistics.h"
 #include "runtime/memory.h"
 
 namespace weld::runtime {
@@ -31,6 +32,7 @@ class CancelToken {
 /// What a compiled program brings to its runs besides code.
 struct ProgramTables {
   std::span<const TypeLayout* const> layouts;  ///< by the `layout` index that generated code passes
+  std::span<const LoopSite> loops;             ///< by the `site` of a loop
 };
 
 struct RunSettings {
@@ -40,6 +42,7 @@ struct RunSettings {
   const CancelToken* cancel = nullptr;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   const ProgramTables* program = nullptr;  ///< borrowed; null: no layouts
+  LoopStatistics* statistics = nullptr;    ///< borrowed, of as many sites as the program has; null: none
 };
 
 struct RunStatistics {
@@ -49,6 +52,7 @@ struct RunStatistics {
 };
 
 inline constexpr std::uint32_t kNoSpan = ~std::uint32_t{0};
+inline constexpr std::uint32_t kNoLoop = ~std::uint32_t{0};
 
 /// How a run ended.
 struct RunResult {
@@ -67,6 +71,8 @@ struct alignas(64) WorkerState : Worker {
   ErrorCode failed_code = ErrorCode::kSuccess;
   std::uint32_t failed_span = kNoSpan;
   std::int64_t num_morsels = 0;
+  LoopTally* tallies = nullptr;           ///< by site; null where nobody asks for them
+  std::uint32_t loop_site = kNoLoop;      ///< of the innermost loop that tells of itself
   std::int64_t loop_allocated_bytes = 0;  ///< allocated by the other workers of this one's loops
   WorkerState* next_idle = nullptr;
 

@@ -51,10 +51,12 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Execution execute(ir::Expr program, std::span<const std::string> json_arguments,
-                  const bindings::Settings& settings) {
+                  const bindings::Settings& settings, Statistics wanted) {
   require_json(program);
   const auto compile_start = std::chrono::steady_clock::now();
-  auto compiled = codegen::Program::compile(program, settings.compile);
+  codegen::CompileOptions compile_options = settings.compile;
+  compile_options.statistics = wanted == Statistics::kOfLoops;
+  auto compiled = codegen::Program::compile(program, compile_options);
   Execution execution{.program = std::move(compiled), .arguments = {}, .result = {}};
   execution.compile_ms = milliseconds_since(compile_start);
 
@@ -63,7 +65,8 @@ Execution execute(ir::Expr program, std::span<const std::string> json_arguments,
   Interruptible interruptible;
   const codegen::RunOptions options{.num_threads = settings.num_threads,
                                     .deadline_ms = settings.deadline_ms,
-                                    .cancel = &interruptible.token};
+                                    .cancel = &interruptible.token,
+                                    .statistics = wanted == Statistics::kOfLoops};
   auto context = std::make_shared<runtime::Context>(
       runtime::ContextOptions{.memory_limit = settings.memory_limit_bytes});
   const auto run_start = std::chrono::steady_clock::now();

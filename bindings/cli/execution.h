@@ -20,9 +20,11 @@ struct Execution {
   double run_ms = 0;
 };
 
+enum class Statistics : std::uint8_t { kOfRun, kOfLoops };
+
 /// Compiles and runs. Ctrl-C cancels the run; a second one ends the process. Throws UserError for a program
 /// that is rejected, UsageError for arguments that do not fit and for programs with builders in their type.
 Execution execute(ir::Expr program, std::span<const std::string> json_arguments,
-                  const bindings::Settings& settings);
+                  const bindings::Settings& settings, Statistics wanted = Statistics::kOfRun);
 
 }  // namespace weld::cli

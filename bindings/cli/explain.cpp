@@ -82,9 +82,40 @@ void print_code(const LoadedProgram& loaded, codegen::CompileOptions options, st
   fmt::print("{}\n", text);
 }
 
+std::string of_rows(std::int64_t part, std::int64_t rows) {
+  if (part == rows || rows == 0) return std::to_string(part);
+  return fmt::format("{} ({:.3g} %)", part, 100.0 * static_cast<double>(part) / static_cast<double>(rows));
+}
+
+// One line, and others below it for what it merged into, its variants and its strategies.
+void print_loop(const codegen::LoopReport& loop) {
+  const std::string place = loop.location.known() ? fmt::format("{}:{}:{}", loop.location.file,
+                                                                loop.location.line, loop.location.column)
+                                                  : "somewhere";
+  std::string morsels;
+  if (loop.parallel_executions > 0) {
+    morsels = fmt::format(", {} morsels{}", loop.morsels,
+                          loop.parallel_executions == loop.executions
+                              ? ""
+                              : fmt::format(" of {} executions", loop.parallel_executions));
+  }
+  fmt::print("\n# {}: loop{}: {} rows{}{}, {:.3f} ms, {:.2f} cycles a row, {} bytes read, {} allocated\n",
+             place, loop.depth > 0 ? fmt::format(" inside of {}", loop.depth) : "", loop.iterations,
+             loop.executions == 1 ? "" : fmt::format(" in {} executions", loop.executions), morsels,
+             loop.milliseconds, loop.cycles_per_iteration, loop.read_bytes, loop.allocated_bytes);
+  for (const auto& builder : loop.builders)
+    fmt::print("#   merged {} into {}\n", of_rows(builder.merges, loop.iterations), builder.type);
+  for (const auto& variant : loop.variants) {
+    fmt::print("#   variant {}: {} rows, {:.2f} cycles a row\n", variant.name,
+               of_rows(variant.iterations, loop.iterations), variant.cycles_per_iteration);
+  }
+  for (const std::string& strategy : loop.strategies) fmt::print("#   {}\n", strategy);
+}
+
 Status analyze(const ExplainCommand& command, const LoadedProgram& loaded,
                const bindings::Settings& settings) {
-  const Execution execution = execute(loaded.program, read_arguments(command.run), settings);
+  const Execution execution =
+      execute(loaded.program, read_arguments(command.run), settings, Statistics::kOfLoops);
   if (!execution.result) {
     fmt::print(stderr, "{}\n", execution.result.error().render());
     return kFailedRun;
@@ -101,6 +132,7 @@ Status analyze(const ExplainCommand& command, const LoadedProgram& loaded,
              settings.num_threads);
   fmt::print("# peak memory {} bytes, result {} bytes\n", statistics.peak_bytes,
              execution.result->memory_bytes());
+  for (const codegen::LoopReport& loop : statistics.loops) print_loop(loop);
   return kOk;
 }
 
