@@ -372,6 +372,9 @@ class BlockWriter {
       return counting_lanes(body_, first, body_.i64(1), num_lanes_);
     });
     bind_lane_elements(body_, captures_.iterators, parameters[2], first, num_lanes_);
+    if (parameters.size() > 3)
+      body_.bind(parameters[3].symbol,
+                 {parameters[3].type, {ir_.CreateVectorSplat(num_lanes_, ir_.getTrue())}});
     const Value after = body_.emit(lanes_lambda_->body);
     for (const LoopBuilder& each : plan_.builders) {
       for (std::uint32_t i = 0; i < each.num_leaves; ++i) {

@@ -373,12 +373,15 @@ void LoopOrder::seek(std::int64_t iteration) {
   for (const auto& state : builders_) state->seek(iteration);
 }
 
-bool LoopOrder::begins_group(std::int64_t iteration, std::int64_t size) const {
+std::int64_t LoopOrder::group_from(std::int64_t iteration, std::int64_t size, Rest rest) const {
   const std::int64_t index_in_block = iteration % position_.block_iterations;
   const std::int64_t in_block = position_.iterations_of_block(iteration);
-  if (in_block < kMinLanedIterations || index_in_block % size != 0 || index_in_block + size > in_block)
-    return false;
-  return !undecided_ || iteration >= kDistinctKeysIterations || iteration + size <= kDistinctKeysIterations;
+  if (in_block < kMinLanedIterations || index_in_block % size != 0) return 0;
+  const std::int64_t group = std::min(size, in_block - index_in_block);
+  if (group < size && rest == Rest::kScalar) return 0;
+  const bool chooses_ranges =
+      undecided_ && iteration < kDistinctKeysIterations && iteration + group > kDistinctKeysIterations;
+  return chooses_ranges ? 0 : group;
 }
 
 void LoopOrder::end() {

@@ -58,9 +58,11 @@ class LoopOrder {
   void begin_iteration(std::int64_t iteration);
   /// What is merged next belongs to that iteration of the same block.
   void seek(std::int64_t iteration);
-  /// Whether `size` iterations from that one on are a group (nodes.h: For). One where the ranges are chosen
-  /// is not.
-  bool begins_group(std::int64_t iteration, std::int64_t size) const;
+  /// How many iterations from that one on are a group of `size` lanes (nodes.h: For): `size` of them, or what
+  /// is left of the block if that goes through lanes too; 0: none. Those where the ranges are chosen are
+  /// none.
+  enum class Rest : std::uint8_t { kScalar, kInLanes };
+  std::int64_t group_from(std::int64_t iteration, std::int64_t size, Rest rest) const;
   /// After the last iteration.
   void end();
 

@@ -556,12 +556,14 @@ class Interpreter {
   [[gnu::noinline]] Value run_loop(const For& node, Expr expr, std::span<const Walk> walks, Value builder) {
     const Lambda& function = *node.function.as<Lambda>();
     const std::int64_t num_iterations = walks[0].count;
-    const std::int64_t group = node.lanes ? group_size(node) : 0;
+    const auto* lanes = node.lanes.as<Lambda>();
+    const std::int64_t size = lanes ? group_size(*lanes) : 0;
+    const auto rest = lanes && takes_active(*lanes) ? LoopOrder::Rest::kInLanes : LoopOrder::Rest::kScalar;
     LoopOrder order(expr, num_iterations, builder);
     for (std::int64_t i = 0; i < num_iterations; ++i) {
       tick(expr.span());
       order.begin_iteration(i);
-      if (group > 0 && order.begins_group(i, group)) {
+      if (const std::int64_t group = lanes ? order.group_from(i, size, rest) : 0; group > 0) {
         builder = run_group(node, expr, walks, std::move(builder), order, i, group);
         i += group - 1;
         continue;
@@ -573,9 +575,10 @@ class Interpreter {
   }
 
   // Iterations at once: of the type of the iteration numbers.
-  static std::int64_t group_size(const For& loop) {
-    return loop.lanes.as<Lambda>()->parameters[1].type.as<SimdType>()->lanes;
+  static std::int64_t group_size(const Lambda& lanes) {
+    return lanes.parameters[1].type.as<SimdType>()->lanes;
   }
+  static bool takes_active(const Lambda& lanes) { return lanes.parameters.size() > 3; }
 
   // What a loop's lanes function is at: merges of lanes belong to iterations from `first` on.
   struct Group {
@@ -583,27 +586,33 @@ class Interpreter {
     std::int64_t first;
   };
 
+  // `count` iterations, in the lanes that the function has for them.
   Value run_group(const For& node, Expr expr, std::span<const Walk> walks, Value builder, LoopOrder& order,
-                  std::int64_t first, std::int64_t size) {
+                  std::int64_t first, std::int64_t count) {
     const Lambda& lanes = *node.lanes.as<Lambda>();
     std::vector<Value> elements;
     Lanes numbers;
-    for (std::int64_t i = first; i < first + size; ++i) {
-      elements.push_back(element_of(walks, i));
-      numbers.push_back(ScalarValue::of(i));
+    Lanes active;
+    const std::int64_t size = group_size(lanes);
+    for (std::int64_t i = 0; i < size; ++i) {
+      elements.push_back(element_of(walks, first + std::min(i, count - 1)));
+      numbers.push_back(ScalarValue::of(first + i));
+      active.push_back(ScalarValue::of(i < count));
     }
-    const Type type = lanes.parameters[2].type;
+    std::vector<Value> arguments{builder, Value::simd(std::move(numbers)),
+                                 to_lanes(elements, lanes.parameters[2].type)};
+    if (takes_active(lanes)) arguments.push_back(Value::simd(std::move(active)));
     const Group outer = std::exchange(group_, {&order, first});
     const int depth = depth_;
     try {
-      builder = apply(lanes, {builder, Value::simd(std::move(numbers)), to_lanes(elements, type)});
+      builder = apply(lanes, std::move(arguments));
       group_ = outer;
     } catch (const Failure& failure) {
       if (!is_of_program(failure.error.code)) throw;
       group_ = outer;
       depth_ = depth;
       const Lambda& function = *node.function.as<Lambda>();
-      for (std::int64_t i = 0; i < size; ++i) {
+      for (std::int64_t i = 0; i < count; ++i) {
         apply(function, {builder, Value::of<std::int64_t>(first + i), elements[static_cast<std::size_t>(i)]});
       }
       fail(ErrorCode::kUnknown, expr.span(), "a group of iterations fails in lanes only");

@@ -343,6 +343,10 @@ struct Iterator {
 /// `function` does in that iteration, except that merges into different builders may come in another order.
 /// Where `lanes` fails, the group goes through `function` instead, which gives the error; kUnknown if it does
 /// not fail.
+///
+/// A fourth parameter of `lanes`, `active`: simd[bool,n], lets what is left of a block go through it too. It
+/// is true for the lanes that have an iteration: all but the last ones, and at least one. In the others
+/// nothing is merged, nothing fails, and elements are anything.
 struct For {
   std::span<const Iterator> iterators;
   Expr builder;

@@ -21,8 +21,8 @@ namespace weld::ir {
 // Merger, in a loop.
 // - The loop is cut into blocks of block_iterations(loop) iterations; the last may be shorter.
 // - A block of fewer than kMinLanedIterations iterations adds its values in order to one sum. A longer one
-// has
-//   kLanes sums: iteration i of the block (counted from 0, whether it merges or not) adds to lane i % kLanes.
+//   has kLanes sums: iteration i of the block (counted from 0, whether it merges or not) adds to lane i %
+//   kLanes.
 //   The lanes are folded by fold_lanes. Several values of one iteration add in program order to its lane.
 // - The blocks' totals are combined by PairwiseTotals (or by combine_pairwise, which is the same tree).
 // - The loop's total, the identity if nothing was merged or there were no iterations, is added once to what
@@ -50,7 +50,7 @@ namespace weld::ir {
 
 inline constexpr std::int64_t kBlockIterations = 4096;
 inline constexpr std::int64_t kBlockIterationsOfOuterLoop = 64;  ///< the loop's body holds a loop
-inline constexpr std::int64_t kMinLanedIterations = 64;          ///< shorter blocks add in order
+inline constexpr std::int64_t kMinLanedIterations = 9;           ///< shorter blocks add in order
 inline constexpr int kLanes = 16;
 inline constexpr std::int64_t kMaxRanges = 64;
 inline constexpr std::int64_t kMaxDistinctKeysForRanges = 8192;

@@ -381,9 +381,12 @@ struct TypeRule {
     }
     check_iterators(node.iterators);
     const Type element = element_type(node.iterators, arena);
-    check_loop_function(node.function, builder, kI64, element);
+    check_loop_function(require_lambda(node.function, 3, "the function of for"), builder, kI64, element,
+                        node.function.span());
     if (node.lanes) {
-      const Lambda& lanes = require_lambda(node.lanes, 3, "the lanes function of for");
+      const auto* with_active = node.lanes.as<Lambda>();
+      const bool takes_active = with_active && with_active->parameters.size() == 4;
+      const Lambda& lanes = require_lambda(node.lanes, takes_active ? 4 : 3, "the lanes function of for");
       const auto* index = lanes.parameters[1].type.as<SimdType>();
       if (!index || index->kind != ScalarKind::kI64 || !is_lane_count(index->lanes)) {
         reject(node.lanes.span(),
@@ -391,17 +394,18 @@ struct TypeRule {
                            "with n = 16, 32 or 64",
                            to_string(lanes.parameters[1].type)));
       }
-      check_loop_function(node.lanes, builder, lanes.parameters[1].type,
-                          lanes_type(element, index->lanes, arena));
+      check_loop_function(lanes, builder, lanes.parameters[1].type, lanes_type(element, index->lanes, arena),
+                          node.lanes.span());
+      if (takes_active)
+        require_parameter(lanes, 3, arena.simd(ScalarKind::kBool, index->lanes), node.lanes.span());
     }
     return builder;
   }
   static bool is_lane_count(std::uint32_t count) { return count == 16 || count == 32 || count == 64; }
-  void check_loop_function(Expr function, Type builder, Type index, Type element) const {
-    const Lambda& lambda = require_lambda(function, 3, "the function of for");
-    require_parameter(lambda, 0, builder, function.span());
-    require_parameter(lambda, 1, index, function.span());
-    require_parameter(lambda, 2, element, function.span());
+  void check_loop_function(const Lambda& lambda, Type builder, Type index, Type element, Span span) const {
+    require_parameter(lambda, 0, builder, span);
+    require_parameter(lambda, 1, index, span);
+    require_parameter(lambda, 2, element, span);
     require_type(lambda.body, builder, "the value of the loop's function");
   }
   Type operator()(const Gather& node) const {

@@ -64,6 +64,12 @@ bool has_lanes(ir::Type type) {
   return structure && !structure->members.empty() && std::ranges::all_of(structure->members, has_lanes);
 }
 
+bool has_mergers_only(ir::Type builder) {
+  if (builder.as<ir::MergerType>()) return true;
+  const auto* structure = builder.as<ir::StructType>();
+  return structure && std::ranges::all_of(structure->members, has_mergers_only);
+}
+
 bool is_path(ir::Expr expr) {
   while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
   return expr.is<ir::Ident>();
@@ -100,7 +106,8 @@ class LanesBuilder {
         span_(loop.span()),
         arena_(context.arena),
         vector_bytes_(std::clamp(context.target.vector_bytes, 16, 64)),
-        least_vectors_(place == LoopPlace::kNested ? 1 : 4) {}
+        least_vectors_(place == LoopPlace::kNested ? 1 : 4),
+        takes_active_(place == LoopPlace::kNested && has_mergers_only(loop_.builder.type())) {}
 
   std::optional<LanesFunction> build() {
     for (const ir::Parameter& parameter : scalar_.parameters) varying_.insert(parameter.symbol.id());
@@ -111,7 +118,7 @@ class LanesBuilder {
     note_builders(scalar_.body);
     scopes_.emplace_back();
     add_cost(kIterationCost, kIterationCost / num_lanes_);
-    const BuilderTree value = build_builder(scalar_.body, {});
+    const BuilderTree value = build_builder(scalar_.body, active_);
     if (failed_) return std::nullopt;
     const bool merges = std::ranges::any_of(merges_in(scalar_.body), [](Merges m) { return m.total > 0; });
     const ir::Expr body = in_scope(merges ? tree_value(value) : body_parameter_);
@@ -242,6 +249,10 @@ class LanesBuilder {
       parameters.push_back({arena_.fresh_symbol(parameter.symbol.name()), parameter.type});
     parameters[1].type = arena_.simd(ir::ScalarKind::kI64, num_lanes_);
     parameters[2].type = ir::lanes_type(element, num_lanes_, arena_);
+    if (takes_active_) {
+      parameters.push_back({arena_.fresh_symbol("active"), arena_.simd(ir::ScalarKind::kBool, num_lanes_)});
+      active_ = arena_.ident(parameters[3].symbol, parameters[3].type, span_);
+    }
 
     const ir::Parameter& builder = parameters[0];
     builders_[scalar_.parameters[0].symbol.id()] =
@@ -370,6 +381,8 @@ class LanesBuilder {
 
   ir::Expr all_lanes() { return broadcast(arena_.literal(true, span_)); }
   ir::Expr mask_or_all(ir::Expr mask) { return mask ? mask : all_lanes(); }
+  // Whether no lane may be active.
+  bool is_mask_of_some(ir::Expr mask) const { return mask && !(active_ && mask == active_); }
 
   ir::Expr negated(ir::Expr mask) { return arena_.make<ir::Unary>(mask.span(), ir::UnaryOp::kNot, mask); }
   // Both masks; `mask` may be null.
@@ -507,7 +520,7 @@ class LanesBuilder {
 
   LaneValue uniform_value(ir::Expr expr, ir::Expr mask) {
     const ir::Expr scalar = outside_of_islands(expr);
-    if (!mask || !ir::may_fail_or_diverge(expr)) return uniform(scalar);
+    if (!is_mask_of_some(mask) || !ir::may_fail_or_diverge(expr)) return uniform(scalar);
     const ir::Expr any = arena_.make<ir::AnyLane>(mask.span(), mask);
     return uniform(bind(arena_.make<ir::If>(expr.span(), any, scalar, zero_of(expr.type(), arena_)), "u"));
   }
@@ -662,7 +675,7 @@ class LanesBuilder {
     const std::string_view name = let.symbol.name();
     if (ir::contains_builder(type) || type.as<ir::FunctionType>()) return false;
     if (!varies(let.value)) {
-      const bool guarded = mask && ir::may_fail_or_diverge(let.value);
+      const bool guarded = is_mask_of_some(mask) && ir::may_fail_or_diverge(let.value);
       if (guarded && !has_lanes(type)) return false;
       env_[let.symbol.id()] =
           named(guarded ? uniform_value(let.value, mask) : uniform(outside_of_islands(let.value)), name);
@@ -1226,6 +1239,7 @@ class LanesBuilder {
   ir::Arena& arena_;
   int vector_bytes_;
   int least_vectors_;  // that the widest scalar should fill
+  bool takes_active_;
   std::uint32_t num_lanes_ = kMinLanes;
 
   std::unordered_set<std::uint64_t> varying_;  // symbols whose values differ between iterations
@@ -1239,6 +1253,7 @@ class LanesBuilder {
   LaneValue index_;
 
   ir::Expr body_parameter_;
+  ir::Expr active_;               // the mask of lanes that have an iteration; null: all
   std::vector<ir::Expr> states_;  // by leaf
   std::unordered_map<int, ir::Expr> island_builders_;
   std::unordered_map<const ir::ExprRecord*, std::vector<Merges>> merges_;

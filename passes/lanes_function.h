@@ -10,7 +10,7 @@ namespace weld::passes {
 
 /// What a loop is to get so that it does n iterations at once (ir::For).
 struct LanesFunction {
-  ir::Expr function;                    ///< `|b, i, e|` over simd[i64,n] and the lanes of the element
+  ir::Expr function;  ///< `|b, i, e|` over simd[i64,n] and the lanes of the element, or `|b, i, e, active|`
   std::vector<ir::Iterator> iterators;  ///< the loop's, their parts named where `function` looks elements up
   std::vector<std::pair<ir::Symbol, ir::Expr>> names;  ///< to be bound around the loop, in this order
   double scalar_cost = 0;                              ///< cycles an iteration as it is (expression_cost.h)
@@ -18,7 +18,7 @@ struct LanesFunction {
   ir::Span without_lanes;  ///< the part that costs most of those that are done lane by lane; null: none
 };
 
-/// Inner loops are often short, and what groups leave over runs as scalars.
+/// Inner loops are often short: those that merge into mergers only do in lanes what groups leave over, too.
 enum class LoopPlace : std::uint8_t { kOutermost, kNested };
 
 /// The function of `loop`, a For without one, rewritten to work on 16, 32 or 64 iterations at once: as many

@@ -8,10 +8,13 @@
 #include <vector>
 
 #include "ir/fields.h"
+#include "ir/reduction_order.h"
 #include "ir/typing.h"
 
 namespace weld::passes {
 namespace {
+
+static_assert(kMaxUnrolledIterations < ir::kMinLanedIterations, "what is unrolled adds in order");
 
 struct Named {
   ir::Symbol symbol;
@@ -79,25 +82,6 @@ ir::BinaryOp operator_of(ir::MergeOp op) {
   return ir::BinaryOp::kMax;
 }
 
-bool depends_on_order(ir::Type value, ir::MergeOp op) {
-  if (op == ir::MergeOp::kMin || op == ir::MergeOp::kMax) return false;
-  const auto is_float = [](ir::Type type) {
-    return ir::is_scalar(type) && ir::is_float(ir::element_kind(type));
-  };
-  const auto* structure = value.as<ir::StructType>();
-  return structure ? std::ranges::any_of(structure->members, is_float) : is_float(value);
-}
-
-// Whether merging one by one may give other bits than the loop.
-bool depends_on_order(ir::Type builder) {
-  if (const auto* merger = builder.as<ir::MergerType>()) return depends_on_order(merger->value, merger->op);
-  if (const auto* dict = builder.as<ir::DictMergerType>()) return depends_on_order(dict->value, dict->op);
-  if (const auto* vec = builder.as<ir::VecMergerType>()) return depends_on_order(vec->element, vec->op);
-  if (const auto* structure = builder.as<ir::StructType>())
-    return std::ranges::any_of(structure->members, [](ir::Type member) { return depends_on_order(member); });
-  return false;
-}
-
 bool is_used(ir::Symbol symbol, ir::Expr expr) {
   return std::ranges::any_of(ir::free_symbols(expr),
                              [&](const ir::Parameter& use) { return use.symbol == symbol; });
@@ -123,7 +107,7 @@ class Unroller {
       remark(expr, fmt::format("not unrolled: {} iterations of {} nodes are too many", *count, body_nodes));
       return expr;
     }
-    const bool keeps_order = !depends_on_order(loop.builder.type());
+    const bool keeps_order = !ir::depends_on_order(loop.builder.type());
     if (!keeps_order && !loop.builder.type().as<ir::MergerType>()) {
       remark(expr, "not unrolled: sums of floats by keys or of several builders keep the order of the loop");
       return expr;

@@ -71,6 +71,19 @@ std::string refusal(ir::Expr expr) {
   return {};
 }
 
+// Groups that are not whole go through the scalar function, where the lanes function takes no mask for them.
+std::string refusal_by_length(const ir::Lambda& lanes, ir::Expr expr) {
+  if (lanes.parameters.size() > 3) return {};
+  const std::int64_t size = lanes.parameters[1].type.as<ir::SimdType>()->lanes;
+  const auto count = known_iterations(*expr.as<ir::For>());
+  if (count && *count < size)
+    return fmt::format("it has {} iterations, and lanes do {} at once", *count, size);
+  if (const auto said = ir::annotated_integer(expr.annotations(), "loopsize"); said && *said < size)
+    return fmt::format("it says loopsize:{}, and lanes do {} at once", *said, size);
+  if (ir::block_iterations(expr) < size) return fmt::format("its blocks have fewer than {} iterations", size);
+  return {};
+}
+
 std::string refusal_by_cost(const LanesFunction& lanes, ir::Expr expr) {
   if (ir::annotated_bool(expr.annotations(), "vectorize") == true) return {};
   if (lanes.lanes_cost < kMinGain * lanes.scalar_cost) return {};
@@ -117,6 +130,9 @@ ir::Expr vectorise_loops(ir::Expr root, PassContext& context) {
     const LoopPlace place = is_nested ? LoopPlace::kNested : LoopPlace::kOutermost;
     const std::optional<LanesFunction> lanes = make_lanes_function(expr, place, context);
     if (!lanes) return refuse("its builders are handed on in a way that has no lanes");
+    if (const std::string reason = refusal_by_length(*lanes->function.as<ir::Lambda>(), expr);
+        !reason.empty())
+      return refuse(reason);
     if (const std::string reason = refusal_by_cost(*lanes, expr); !reason.empty()) {
       refuse(reason);
       if (lanes->without_lanes)

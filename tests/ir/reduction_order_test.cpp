@@ -53,8 +53,9 @@ TEST(ReductionOrder, LanesFoldInHalves) {
   EXPECT_EQ(fold_simd(std::vector(values.begin(), values.begin() + 4), kAddDoubles),
             (values[0] + values[2]) + (values[1] + values[3]));
   EXPECT_EQ(lane_of(70, 71), 70 % 16);
-  EXPECT_EQ(lane_of(17, 63), 0);
-  EXPECT_EQ(lane_of(17, 64), 1);
+  EXPECT_EQ(lane_of(7, 8), 0);
+  EXPECT_EQ(lane_of(8, 9), 8);
+  EXPECT_EQ(lane_of(17, 18), 1);
 }
 
 TEST(ReductionOrder, RangesAreWholeBlocksAndCoverTheLoop) {
@@ -100,7 +101,7 @@ double sum_of(const std::vector<double>& values, std::size_t block) {
   for (std::size_t first = 0; first < values.size(); first += block) {
     const std::size_t count = std::min(block, values.size() - first);
     double lanes[16] = {};
-    for (std::size_t i = 0; i < count; ++i) lanes[count < 64 ? 0 : i % 16] += values[first + i];
+    for (std::size_t i = 0; i < count; ++i) lanes[count < 9 ? 0 : i % 16] += values[first + i];
     for (std::size_t half : {8, 4, 2, 1}) {
       for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     }
@@ -110,7 +111,7 @@ double sum_of(const std::vector<double>& values, std::size_t block) {
 }
 
 TEST(ReductionOrder, InterpreterSumsMergersByTheRules) {
-  for (std::size_t count : {0, 1, 63, 64, 65, 100, 4096, 4097, 20000, 50000}) {
+  for (std::size_t count : {0, 1, 8, 9, 15, 16, 17, 63, 64, 65, 100, 4096, 4097, 4104, 4105, 20000, 50000}) {
     const std::vector<double> values = random_values(count);
     ProgramBuilder p;
     const Type sum = p.arena.merger(kF64, MergeOp::kAdd);
@@ -148,7 +149,7 @@ TEST(ReductionOrder, InnerLoopIsOneValueOfTheOuterIteration) {
     for (std::size_t i = 0; i < count; ++i) {
       std::vector<double> scaled;
       for (double value : values) scaled.push_back(value * static_cast<double>(first + i));
-      double& lane = lanes[count < 64 ? 0 : i % 16];
+      double& lane = lanes[count < 9 ? 0 : i % 16];
       lane += sum_of(scaled, 4096);
       lane += 0.3;
     }
