@@ -1,6 +1,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "codegen/emitter.h"
+#include "runtime/hash.h"
 
 // Order, equality and hashing of values of any type. Scalars are compared in place; structs member by member;
 // vectors in a function per type.
@@ -145,24 +146,121 @@ llvm::Value* equal(Emitter& emitter, const Value& left, const Value& right, Orde
   return ir.CreateIsNull(order(emitter, left, right, ordering));
 }
 
-// i64 hash(ptr, i64, i64 seed).
-void write_vector_hash(ModuleEmitter& module, llvm::Function* function, ir::Type element) {
-  Emitter emitter(module, function);
+// The bits of a float key, or of lanes of them, as stored: +0.0 for zeros, the canonical NaN for NaNs.
+llvm::Value* canonical_float(Emitter& emitter, llvm::Value* value) {
   auto& ir = emitter.ir;
-  llvm::AllocaInst* state = emitter.frame(ir.getInt64Ty());
-  ir.CreateStore(emitter.call("weld_bc_hash_u64", {function->getArg(1), function->getArg(2)}), state);
-  emitter.count_loop(function->getArg(1), [&](llvm::Value* index) {
-    llvm::Value* address =
-        emitter.element_address(function->getArg(0), index, emitter.flat(element).size_bytes);
-    const Value value = emitter.load(element, address);
-    ir.CreateStore(emitter.hash(value, ir.CreateLoad(ir.getInt64Ty(), state)), state);
-  });
-  ir.CreateRet(ir.CreateLoad(ir.getInt64Ty(), state));
+  llvm::Type* type = value->getType();
+  llvm::Value* number = ir.CreateSelect(ir.CreateFCmpOEQ(value, llvm::Constant::getNullValue(type)),
+                                        llvm::Constant::getNullValue(type), value);
+  return ir.CreateSelect(ir.CreateFCmpUNO(value, value), llvm::ConstantFP::getQNaN(type), number);
 }
 
-llvm::Value* canonical_float(Emitter& emitter, ScalarKind kind, llvm::Value* value) {
-  return emitter.call(kind == ScalarKind::kF32 ? "weld_bc_key_bits_f32" : "weld_bc_key_bits_f64", {value});
-}
+// runtime/hash.h: KeyHasher. Scalars may be lanes, whose hashes are then lanes too.
+class KeyHasher {
+ public:
+  KeyHasher(Emitter& emitter, llvm::Value* seed, llvm::Value* state)
+      : emitter_(emitter), ir_(emitter.ir), seed_(seed), state_(state) {}
+
+  void add(ir::Type type, llvm::ArrayRef<llvm::Value*> leaves) {
+    if (const auto* scalar = type.as<ir::ScalarType>()) return add_scalar(scalar->kind, leaves.front());
+    if (const auto* structure = type.as<ir::StructType>()) {
+      const FlatType& flat = emitter_.flat(type);
+      for (std::size_t i = 0; i < structure->members.size(); ++i) {
+        const std::uint32_t first = flat.member_leaves[i];
+        add(structure->members[i], leaves.slice(first, flat.member_leaves[i + 1] - first));
+      }
+      return;
+    }
+    end_word();
+    state_ = hash_vector(type, leaves[0], leaves[1]);
+  }
+
+  llvm::Value* finish() {
+    end_word();
+    return state_ ? state_ : emitter_.i64(0);
+  }
+
+ private:
+  void add_scalar(ScalarKind kind, llvm::Value* value) {
+    const int width = ir::bit_width(kind);
+    if (ir::is_float(kind)) {
+      llvm::Type* bits = ir_.getIntNTy(static_cast<unsigned>(width));
+      value = ir_.CreateBitCast(canonical_float(emitter_, value), value->getType()->getWithNewType(bits));
+    }
+    value = ir_.CreateZExt(value, value->getType()->getWithNewType(ir_.getInt64Ty()));
+    if (used_bits_ + width > 64) end_word();
+    word_ = word_ ? ir_.CreateOr(word_, ir_.CreateShl(value, static_cast<std::uint64_t>(used_bits_))) : value;
+    used_bits_ += width;
+  }
+
+  void end_word() {
+    if (!word_) return;
+    if (state_) word_ = ir_.CreateXor(word_, state_);
+    state_ = mix(word_);
+    word_ = nullptr;
+    used_bits_ = 0;
+  }
+
+  // runtime/hash.h: hash_word, the state being in the word.
+  llvm::Value* mix(llvm::Value* word) {
+    llvm::Value* seed = seed_;
+    if (const auto* lanes = llvm::dyn_cast<llvm::FixedVectorType>(word->getType()))
+      seed = ir_.CreateVectorSplat(lanes->getNumElements(), seed);
+    llvm::Value* product = ir_.CreateMul(word, seed);
+    product = ir_.CreateXor(product, ir_.CreateLShr(product, 32));
+    return ir_.CreateMul(product, llvm::ConstantInt::get(word->getType(), runtime::kHashMultiplier));
+  }
+
+  llvm::Value* hash_vector(ir::Type type, llvm::Value* data, llvm::Value* length) {
+    const ir::Type element = type.as<ir::VecType>()->element;
+    llvm::Value* state = state_ ? state_ : emitter_.i64(0);
+    if (is_plain_integer(element)) {
+      const ir::Type i64 = ir::Type::scalar(ScalarKind::kI64);
+      llvm::Value* size = ir_.CreateMul(length, emitter_.i64(emitter_.flat(element).size_bytes));
+      return emitter_
+          .branch(
+              ir_.CreateICmpSLE(size, emitter_.i64(runtime::kShortBytes)),
+              [&] { return Value{i64, {emitter_.call("weld_bc_hash_short", {data, size, state, seed_})}}; },
+              [&] {
+                llvm::Value* mixed = ir_.CreateXor(state, seed_);
+                return Value{i64, {emitter_.call("weld_rt_hash_bytes", {data, size, mixed})}};
+              })
+          .scalar();
+    }
+    llvm::Type* i64 = ir_.getInt64Ty();
+    llvm::Function* function = emitter_.module.shared_function(
+        "hash", type, 0, {ir_.getPtrTy(), i64, i64, i64}, i64,
+        [&](llvm::Function* made) { write_vector_hash(emitter_.module, made, element); });
+    return emitter_.call(function, {data, length, state, seed_});
+  }
+
+  // i64 hash(ptr, i64, i64 state, i64 seed).
+  static void write_vector_hash(ModuleEmitter& module, llvm::Function* function, ir::Type element) {
+    Emitter emitter(module, function);
+    auto& ir = emitter.ir;
+    llvm::Value* length = function->getArg(1);
+    llvm::Value* seed = function->getArg(3);
+    llvm::AllocaInst* state = emitter.frame(ir.getInt64Ty());
+    KeyHasher hasher(emitter, seed, nullptr);
+    ir.CreateStore(hasher.mix(ir.CreateXor(length, function->getArg(2))), state);
+    emitter.count_loop(length, [&](llvm::Value* index) {
+      llvm::Value* address =
+          emitter.element_address(function->getArg(0), index, emitter.flat(element).size_bytes);
+      const Value value = emitter.load(element, address);
+      KeyHasher each(emitter, seed, ir.CreateLoad(ir.getInt64Ty(), state));
+      each.add(element, value.leaves);
+      ir.CreateStore(each.finish(), state);
+    });
+    ir.CreateRet(ir.CreateLoad(ir.getInt64Ty(), state));
+  }
+
+  Emitter& emitter_;
+  llvm::IRBuilder<>& ir_;
+  llvm::Value* seed_;
+  llvm::Value* state_;           // null: 0
+  llvm::Value* word_ = nullptr;  // null: nothing in it
+  int used_bits_ = 0;
+};
 
 }  // namespace
 
@@ -199,31 +297,15 @@ Value Emitter::canonical_key(const Value& key) {
   const FlatType& type = flat(key.type);
   for (std::size_t i = 0; i < type.leaves.size(); ++i) {
     if (type.leaves[i].kind != LeafKind::kScalar || !ir::is_float(type.leaves[i].scalar)) continue;
-    canonical.leaves[i] =
-        ir.CreateBitCast(canonical_float(*this, type.leaves[i].scalar, key.leaves[i]), type.leaves[i].type);
+    canonical.leaves[i] = canonical_float(*this, key.leaves[i]);
   }
   return canonical;
 }
 
-llvm::Value* Emitter::hash(const Value& key, llvm::Value* seed) {
-  if (const auto* scalar = key.type.as<ir::ScalarType>()) {
-    llvm::Value* bits =
-        ir::is_float(scalar->kind) ? canonical_float(*this, scalar->kind, key.scalar()) : key.scalar();
-    return call("weld_bc_hash_u64", {ir.CreateZExt(bits, ir.getInt64Ty()), seed});
-  }
-  if (const auto* structure = key.type.as<ir::StructType>()) {
-    for (std::uint32_t i = 0; i < structure->members.size(); ++i) seed = hash(member(key, i), seed);
-    return seed;
-  }
-  const ir::Type element = key.type.as<ir::VecType>()->element;
-  if (is_plain_integer(element)) {
-    llvm::Value* size = ir.CreateMul(key.leaves[1], i64(flat(element).size_bytes));
-    return call("weld_rt_hash_bytes", {key.leaves[0], size, seed});
-  }
-  llvm::Function* function = module.shared_function(
-      "hash", key.type, 0, {ir.getPtrTy(), ir.getInt64Ty(), ir.getInt64Ty()}, ir.getInt64Ty(),
-      [&](llvm::Function* made) { write_vector_hash(module, made, element); });
-  return call(function, {key.leaves[0], key.leaves[1], seed});
+llvm::Value* Emitter::hash(ir::Type type, llvm::ArrayRef<llvm::Value*> leaves, llvm::Value* seed) {
+  KeyHasher hasher(*this, seed, nullptr);
+  hasher.add(type, leaves);
+  return hasher.finish();
 }
 
 }  // namespace weld::codegen

@@ -2,7 +2,10 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include <algorithm>
 #include <cstddef>
+
+#include "runtime/dict.h"
 
 namespace weld::codegen {
 namespace {
@@ -13,30 +16,44 @@ llvm::Value* dict_field(Emitter& emitter, llvm::Type* type, llvm::Value* dict, s
   return emitter.load_field(type, dict, offset_bytes);
 }
 
-// The upper 32 bits of a slot: part of the hash. The entry's index + 1 is below.
-llvm::Value* hash32(Emitter& emitter, llvm::Value* dict, const Value& key) {
-  llvm::Value* seed = dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, seed));
-  return emitter.ir.CreateLShr(emitter.hash(key, seed), 32);
+llvm::Value* first_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash) {
+  return emitter.ir.CreateLShr(
+      hash, dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, slot_shift)));
 }
 
-// Walks the slots from where the key belongs. `found(entry, index)` and `absent(position, hash)` end in a
-// terminator.
-void probe(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
+// runtime/dict.h: slot_hash, of a hash or of lanes of them.
+llvm::Value* slot_hash(Emitter& emitter, llvm::Value* hash) {
+  llvm::Value* upper = emitter.ir.CreateLShr(hash, 32);
+  return emitter.ir.CreateOr(upper, llvm::ConstantInt::get(upper->getType(), 1));
+}
+
+// Of the entry that a slot points to; -1 if it is empty.
+llvm::Value* entry_index(Emitter& emitter, llvm::Value* slot) {
+  return emitter.ir.CreateSub(emitter.ir.CreateAnd(slot, emitter.i64(0xffffffff)), emitter.i64(1));
+}
+
+void prefetch(Emitter& emitter, llvm::Value* address) {
+  emitter.ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {emitter.ir.getPtrTy()},
+                             {address, emitter.i32(0), emitter.i32(3), emitter.i32(1)});
+}
+
+// Walks the slots from where the key belongs. `found(entry, index)` and `absent(position)` end in a
+// terminator. No hash is 0, so that an empty slot looks like one of another key at first.
+void probe(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key, llvm::Value* hash,
            const std::function<void(llvm::Value* entry, llvm::Value* index)>& found,
-           const std::function<void(llvm::Value* position, llvm::Value* hash)>& absent) {
+           const std::function<void(llvm::Value* position)>& absent) {
   auto& ir = emitter.ir;
   llvm::Type* i64 = ir.getInt64Ty();
-  llvm::Value* hash = hash32(emitter, dict, key);
   llvm::Value* mask = dict_field(emitter, i64, dict, offsetof(Dict, slot_mask));
   llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
   llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
-  llvm::Value* start = ir.CreateAnd(hash, mask);
+  llvm::Value* start = first_slot(emitter, dict, hash);
 
   llvm::BasicBlock* before = ir.GetInsertBlock();
   llvm::BasicBlock* header = emitter.block("probe");
-  llvm::BasicBlock* occupied = emitter.block("occupied");
   llvm::BasicBlock* same_hash = emitter.block("same_hash");
   llvm::BasicBlock* same_key = emitter.block("same_key");
+  llvm::BasicBlock* other_key = emitter.block("other_key");
   llvm::BasicBlock* next = emitter.block("next");
   llvm::BasicBlock* empty = emitter.block("empty");
   ir.CreateBr(header);
@@ -44,13 +61,13 @@ void probe(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Val
   llvm::PHINode* position = ir.CreatePHI(i64, 2, "position");
   position->addIncoming(start, before);
   llvm::Value* slot = ir.CreateLoad(i64, emitter.element_address(slots, position, 8));
-  ir.CreateCondBr(ir.CreateIsNull(slot), empty, occupied);
+  ir.CreateCondBr(ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash), same_hash, other_key);
 
-  ir.SetInsertPoint(occupied);
-  ir.CreateCondBr(ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash), same_hash, next);
+  ir.SetInsertPoint(other_key);
+  ir.CreateCondBr(ir.CreateIsNull(slot), empty, next);
 
   ir.SetInsertPoint(same_hash);
-  llvm::Value* index = ir.CreateSub(ir.CreateAnd(slot, emitter.i64(0xffffffff)), emitter.i64(1));
+  llvm::Value* index = entry_index(emitter, slot);
   llvm::Value* entry = emitter.element_address(entries, index, entry_bytes(emitter, type));
   const Value stored = emitter.load(type.key, entry);
   ir.CreateCondBr(emitter.keys_equal(stored, key), same_key, next);
@@ -63,18 +80,22 @@ void probe(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Val
   ir.CreateBr(header);
 
   ir.SetInsertPoint(empty);
-  absent(position, hash);
+  absent(position);
 }
 
-// Parameters of a function of (worker, dict, key leaves…, more…), and the key back from them.
+// Parameters of a function of (worker, dict, hash, key leaves…, more…), and the key back from them.
+constexpr unsigned kHashParameter = 2;
+
 llvm::SmallVector<llvm::Type*, 8> key_parameters(Emitter& emitter, const EntryType& type) {
-  llvm::SmallVector<llvm::Type*, 8> parameters = {emitter.ir.getPtrTy(), emitter.ir.getPtrTy()};
+  llvm::SmallVector<llvm::Type*, 8> parameters = {emitter.ir.getPtrTy(), emitter.ir.getPtrTy(),
+                                                  emitter.ir.getInt64Ty()};
   for (const Leaf& leaf : emitter.flat(type.key).leaves) parameters.push_back(leaf.type);
   return parameters;
 }
 
-llvm::SmallVector<llvm::Value*, 8> key_arguments(Emitter& emitter, llvm::Value* dict, const Value& key) {
-  llvm::SmallVector<llvm::Value*, 8> arguments = {emitter.worker, dict};
+llvm::SmallVector<llvm::Value*, 8> key_arguments(Emitter& emitter, llvm::Value* dict, llvm::Value* hash,
+                                                 const Value& key) {
+  llvm::SmallVector<llvm::Value*, 8> arguments = {emitter.worker, dict, hash};
   arguments.append(key.leaves.begin(), key.leaves.end());
   return arguments;
 }
@@ -82,7 +103,7 @@ llvm::SmallVector<llvm::Value*, 8> key_arguments(Emitter& emitter, llvm::Value* 
 Value key_parameter(Emitter& emitter, const EntryType& type) {
   Value key{type.key, {}};
   for (unsigned i = 0; i < emitter.flat(type.key).leaves.size(); ++i) {
-    key.leaves.push_back(emitter.function->getArg(i + 2));
+    key.leaves.push_back(emitter.function->getArg(i + kHashParameter + 1));
   }
   return key;
 }
@@ -91,16 +112,16 @@ ir::Type entry_struct(Emitter& emitter, const EntryType& type) {
   return emitter.module.struct_type({type.key, type.value});
 }
 
-// ptr find(worker, dict, key…).
+// ptr find(worker, dict, hash, key…).
 void write_find(ModuleEmitter& module, llvm::Function* function, const EntryType& type) {
   Emitter emitter(module, function);
   probe(
-      emitter, type, function->getArg(1), key_parameter(emitter, type),
+      emitter, type, function->getArg(1), key_parameter(emitter, type), function->getArg(kHashParameter),
       [&](llvm::Value* entry, llvm::Value*) { emitter.ir.CreateRet(entry); },
-      [&](llvm::Value*, llvm::Value*) { emitter.ir.CreateRet(emitter.null()); });
+      [&](llvm::Value*) { emitter.ir.CreateRet(emitter.null()); });
 }
 
-// i64 insert_new(worker, dict, key…, position, hash): the index of a new entry, or minus the ErrorCode. The
+// i64 insert_new(worker, dict, hash, key…, position): the index of a new entry, or minus the ErrorCode. The
 // slot at `position` is the one that is empty.
 void write_insert_new(ModuleEmitter& module, llvm::Function* function, const EntryType& type,
                       const Value& initial) {
@@ -108,8 +129,8 @@ void write_insert_new(ModuleEmitter& module, llvm::Function* function, const Ent
   auto& ir = emitter.ir;
   llvm::Type* i64 = ir.getInt64Ty();
   llvm::Value* dict = function->getArg(1);
-  llvm::Value* position = function->getArg(static_cast<unsigned>(function->arg_size()) - 2);
-  llvm::Value* hash = function->getArg(static_cast<unsigned>(function->arg_size()) - 1);
+  llvm::Value* hash = function->getArg(kHashParameter);
+  llvm::Value* position = function->getArg(static_cast<unsigned>(function->arg_size()) - 1);
   llvm::AllocaInst* place = emitter.frame(i64, "place");
   ir.CreateStore(position, place);
   llvm::Value* count = dict_field(emitter, i64, dict, offsetof(Dict, num_entries));
@@ -128,7 +149,7 @@ void write_insert_new(ModuleEmitter& module, llvm::Function* function, const Ent
     ir.SetInsertPoint(grown);
     llvm::Value* mask = dict_field(emitter, i64, dict, offsetof(Dict, slot_mask));
     llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
-    ir.CreateStore(ir.CreateAnd(hash, mask), place);
+    ir.CreateStore(first_slot(emitter, dict, hash), place);
     ir.CreateBr(search);
     ir.SetInsertPoint(search);
     llvm::Value* now = ir.CreateLoad(i64, place);
@@ -151,18 +172,19 @@ void write_insert_new(ModuleEmitter& module, llvm::Function* function, const Ent
   ir.CreateRet(count);
 }
 
-// i64 find_or_insert(worker, dict, key…): the index of the entry, or minus the ErrorCode. Only the probe is
-// inlined.
+// i64 find_or_insert(worker, dict, hash, key…): the index of the entry, or minus the ErrorCode. Only the
+// probe is inlined.
 void write_find_or_insert(ModuleEmitter& module, llvm::Function* function, const EntryType& type,
                           llvm::Function* insert_new) {
   Emitter emitter(module, function);
   const Value key = key_parameter(emitter, type);
+  llvm::Value* hash = function->getArg(kHashParameter);
   probe(
-      emitter, type, function->getArg(1), key,
+      emitter, type, function->getArg(1), key, hash,
       [&](llvm::Value*, llvm::Value* index) { emitter.ir.CreateRet(index); },
-      [&](llvm::Value* position, llvm::Value* hash) {
-        llvm::SmallVector<llvm::Value*, 8> arguments = key_arguments(emitter, function->getArg(1), key);
-        arguments.append({position, hash});
+      [&](llvm::Value* position) {
+        llvm::SmallVector<llvm::Value*, 8> arguments = key_arguments(emitter, function->getArg(1), hash, key);
+        arguments.push_back(position);
         emitter.ir.CreateRet(emitter.call(insert_new, arguments));
       });
 }
@@ -188,30 +210,85 @@ llvm::Value* entry_value_address(Emitter& emitter, const EntryType& type, llvm::
   return emitter.offset(entry, entry_value_offset(emitter, type));
 }
 
-llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key) {
+llvm::Value* hash_key(Emitter& emitter, llvm::Value* dict, const Value& key) {
+  llvm::Value* seed = dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, seed));
+  return slot_hash(emitter, emitter.hash(key.type, key.leaves, seed));
+}
+
+LaneHashes::LaneHashes(Emitter& emitter, ir::Type key, llvm::Value* dict, const Value& lanes,
+                       const SpilledLanes& keys, llvm::Value* mask) {
+  auto& ir = emitter.ir;
+  const std::uint32_t count = *ir::num_lanes(lanes.type);
+  auto* type = llvm::FixedVectorType::get(ir.getInt32Ty(), count);
+  hashes_ = emitter.frame(type, "hashes");
+  const auto& leaves = emitter.flat(key).leaves;
+  const bool of_scalars = !leaves.empty() && std::ranges::all_of(leaves, [](const Leaf& leaf) {
+    return leaf.kind == LeafKind::kScalar;
+  });
+  if (of_scalars) {
+    llvm::Value* seed = dict_field(emitter, ir.getInt64Ty(), dict, offsetof(Dict, seed));
+    llvm::Value* hashes = slot_hash(emitter, emitter.hash(key, lanes.leaves, seed));
+    ir.CreateStore(ir.CreateTrunc(hashes, type), hashes_);
+    return;
+  }
+  for_each_lane(emitter, mask, count, [&](llvm::Value* index) {
+    llvm::Value* hash = hash_key(emitter, dict, keys.lane(emitter, index));
+    ir.CreateStore(ir.CreateTrunc(hash, ir.getInt32Ty()), emitter.element_address(hashes_, index, 4));
+  });
+}
+
+llvm::Value* LaneHashes::lane(Emitter& emitter, llvm::Value* index) const {
+  auto& ir = emitter.ir;
+  return ir.CreateZExt(ir.CreateLoad(ir.getInt32Ty(), emitter.element_address(hashes_, index, 4)),
+                       ir.getInt64Ty());
+}
+
+llvm::Value* is_large(Emitter& emitter, llvm::Value* dict) {
+  llvm::Value* mask = dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, slot_mask));
+  return emitter.ir.CreateICmpUGE(mask, emitter.i64(runtime::kLargeSlots));
+}
+
+void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash) {
+  llvm::Value* slots = dict_field(emitter, emitter.ir.getPtrTy(), dict, offsetof(Dict, slots));
+  prefetch(emitter, emitter.element_address(slots, first_slot(emitter, dict, hash), 8));
+}
+
+void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash) {
+  auto& ir = emitter.ir;
+  llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
+  llvm::Value* slot =
+      ir.CreateLoad(ir.getInt64Ty(), emitter.element_address(slots, first_slot(emitter, dict, hash), 8));
+  llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
+  prefetch(emitter, emitter.element_address(entries, entry_index(emitter, slot), entry_bytes(emitter, type)));
+}
+
+llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
+                        llvm::Value* hash) {
+  if (!hash) hash = hash_key(emitter, dict, key);
   llvm::Function* function = emitter.module.shared_function(
       "find", entry_struct(emitter, type), 0, key_parameters(emitter, type), emitter.ir.getPtrTy(),
       [&](llvm::Function* made) { write_find(emitter.module, made, type); });
-  return emitter.call(function, key_arguments(emitter, dict, key));
+  return emitter.call(function, key_arguments(emitter, dict, hash, key));
 }
 
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
-                            std::optional<ir::MergeOp> identity, ir::Span span) {
+                            std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash) {
   auto& ir = emitter.ir;
+  if (!hash) hash = hash_key(emitter, dict, key);
   const ir::Type entry = entry_struct(emitter, type);
   const int variant = identity ? static_cast<int>(*identity) + 1 : 0;
   llvm::SmallVector<llvm::Type*, 8> parameters = key_parameters(emitter, type);
   llvm::Function* function = emitter.module.shared_function(
       "find_or_insert", entry, variant, parameters, ir.getInt64Ty(), [&](llvm::Function* made) {
         made->addFnAttr(llvm::Attribute::AlwaysInline);
-        parameters.append({ir.getInt64Ty(), ir.getInt64Ty()});
+        parameters.push_back(ir.getInt64Ty());
         llvm::Function* insert_new = emitter.module.add_function("insert_new", parameters, ir.getInt64Ty());
         insert_new->addFnAttr(llvm::Attribute::NoInline);
         const Value initial = identity ? emitter.identity(*identity, type.value) : emitter.zero(type.value);
         write_insert_new(emitter.module, insert_new, type, initial);
         write_find_or_insert(emitter.module, made, type, insert_new);
       });
-  llvm::Value* index = emitter.call(function, key_arguments(emitter, dict, key));
+  llvm::Value* index = emitter.call(function, key_arguments(emitter, dict, hash, key));
   llvm::Value* code = ir.CreateTrunc(
       ir.CreateNeg(ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, index, emitter.i64(0))), ir.getInt32Ty());
   emitter.check(code, span);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "codegen/emitter.h"
+#include "codegen/lane_memory.h"
 
 namespace weld::codegen {
 
@@ -14,13 +15,37 @@ struct EntryType {
   ir::Type value;
 };
 
-/// The address of the entry with that key, or null.
-llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key);
+/// What dictionaries use of a key's hash (runtime/dict.h: slot_hash), as i64. All dictionaries of a process
+/// hash alike; `dict` may be any that has keys of that type.
+llvm::Value* hash_key(Emitter& emitter, llvm::Value* dict, const Value& key);
+
+/// The hashes of lanes of keys, on the stack: those made of scalars all at once, others one by one where the
+/// mask is true (null: all).
+class LaneHashes {
+ public:
+  LaneHashes(Emitter& emitter, ir::Type key, llvm::Value* dict, const Value& lanes, const SpilledLanes& keys,
+             llvm::Value* mask);
+  llvm::Value* lane(Emitter& emitter, llvm::Value* index) const;
+
+ private:
+  llvm::AllocaInst* hashes_;  // u32 each
+};
+
+/// Whether the table is too large for the cache of a core: probes then wait for memory.
+llvm::Value* is_large(Emitter& emitter, llvm::Value* dict);
+/// Fetches the slot where probing for a hash starts.
+void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash);
+/// Fetches the entry that this slot, which is read, points to.
+void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash);
+
+/// The address of the entry with that key, or null. `hash` is its hash_key; null: it is made here.
+llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
+                        llvm::Value* hash = nullptr);
 
 /// The index of the entry with that key. A new entry has its key, and as value the identity of an operator,
-/// or zero. Leaves with kOutOfMemory or kBudgetExceeded.
+/// or zero. Leaves with kOutOfMemory or kBudgetExceeded. `hash` as for find_entry.
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
-                            std::optional<ir::MergeOp> identity, ir::Span span);
+                            std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash = nullptr);
 
 llvm::Value* entry_address(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* index);
 llvm::Value* entry_value_address(Emitter& emitter, const EntryType& type, llvm::Value* entry);

@@ -297,7 +297,8 @@ class Emitter {
   /// i32: −1, 0 or 1 in the total order of sort keys.
   llvm::Value* total_order(const Value& left, const Value& right);
   llvm::Value* keys_equal(const Value& left, const Value& right);
-  llvm::Value* hash(const Value& key, llvm::Value* seed);
+  /// The hash of a key with those leaves (runtime/hash.h). All leaves may be lanes, of scalars.
+  llvm::Value* hash(ir::Type type, llvm::ArrayRef<llvm::Value*> leaves, llvm::Value* seed);
   /// A key as dictionaries store it: −0 and NaNs of scalars made canonical, in structs too.
   Value canonical_key(const Value& key);
 

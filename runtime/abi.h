@@ -58,16 +58,17 @@ struct IterateScope {
 };
 
 /// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when
-/// empty; probing is linear from `hash32 & slot_mask`. Entries are `{K, V}` in the C layout, in the order of
-/// their first merge.
+/// empty; probing is linear from `hash32 >> slot_shift`, so that the order of the slots is about that of the
+/// hashes, however many there are. Entries are `{K, V}` in the C layout, in the order of their first merge.
 struct Dict {
   std::uint64_t* slots;
-  std::uint64_t slot_mask;  ///< slots - 1, a power of two minus one; at most 2^32 - 1
+  std::uint64_t slot_mask;   ///< slots - 1, a power of two minus one; at most 2^32 - 1
+  std::uint64_t slot_shift;  ///< 32 - log2(slots)
   std::byte* entries;
   std::int64_t num_entries;
   std::int64_t entry_capacity;  ///< never more than half of the slots
   std::int64_t entry_bytes;
-  std::uint64_t seed;  ///< of the process, mixed into every hash
+  std::uint64_t seed;  ///< of the process, mixed into every hash; odd
 };
 
 /// A groupmerger being filled: `keys` has entries `{K, vec[V]}` whose vector's length counts the values so

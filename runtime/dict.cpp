@@ -22,15 +22,29 @@ std::uint64_t random_seed() noexcept {
   std::uint64_t seed;
   if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) return seed;
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  return hash_u64(static_cast<std::uint64_t>(now), reinterpret_cast<std::uintptr_t>(&seed));
+  return hash_word(static_cast<std::uint64_t>(now), reinterpret_cast<std::uintptr_t>(&seed), kHashMultiplier);
 }
 
 std::int64_t capacity_for(std::int64_t entries) {
   return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max(entries, kMinEntries))));
 }
 
-std::uint64_t* allocate_slots(Worker* worker, std::int64_t capacity) noexcept {
-  return reinterpret_cast<std::uint64_t*>(weld_rt_allocate_zeroed(worker, capacity * 2 * 8));
+// Small tables have slots to spare: the fewer keys meet on their way, the better branches are predicted.
+std::int64_t slots_for(std::int64_t capacity) {
+  constexpr std::int64_t kTinyEntries = 1024;
+  constexpr std::int64_t kSmallEntries = 16 * 1024;
+  const std::int64_t each = capacity <= kTinyEntries ? 8 : capacity <= kSmallEntries ? 4 : 2;
+  return capacity * each;
+}
+
+void set_slots(Dict& dict, std::uint64_t* slots, std::int64_t num_slots) {
+  dict.slots = slots;
+  dict.slot_mask = static_cast<std::uint64_t>(num_slots) - 1;
+  dict.slot_shift = static_cast<std::uint64_t>(32 - std::countr_zero(static_cast<std::uint64_t>(num_slots)));
+}
+
+std::uint64_t* allocate_slots(Worker* worker, std::int64_t num_slots) noexcept {
+  return reinterpret_cast<std::uint64_t*>(weld_rt_allocate_zeroed(worker, num_slots * 8));
 }
 
 // Fills the parts of an empty dictionary that stands in cleared memory.
@@ -38,9 +52,8 @@ bool make_dict(Worker* worker, Dict& dict, std::int64_t entry_bytes, std::int64_
   dict.entry_bytes = entry_bytes;
   dict.entry_capacity = capacity;
   dict.seed = process_hash_seed();
-  dict.slot_mask = static_cast<std::uint64_t>(capacity) * 2 - 1;
   dict.entries = weld_rt_allocate(worker, capacity * entry_bytes);
-  dict.slots = dict.entries ? allocate_slots(worker, capacity) : nullptr;
+  set_slots(dict, dict.entries ? allocate_slots(worker, slots_for(capacity)) : nullptr, slots_for(capacity));
   return dict.slots;
 }
 
@@ -61,11 +74,13 @@ T* make_in_scope(Worker* worker, Make&& make) noexcept {
 ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
   if (capacity > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
   if (dict.entry_bytes > 0 && capacity > INT64_MAX / dict.entry_bytes) return ErrorCode::kOutOfMemory;
-  std::uint64_t* slots = allocate_slots(worker, capacity);
+  const std::int64_t num_slots = slots_for(capacity);
+  Dict grown = dict;
+  set_slots(grown, allocate_slots(worker, num_slots), num_slots);
+  std::uint64_t* slots = grown.slots;
   if (!slots) return ErrorCode::kOutOfMemory;
-  const std::uint64_t mask = static_cast<std::uint64_t>(capacity) * 2 - 1;
-  // In the order of the old slots, which is that of the new ones but for the highest bit: both are read and
-  // written almost sequentially.
+  const std::uint64_t mask = grown.slot_mask;
+  // In the order of the old slots, which is that of the new ones: both are read and written sequentially.
   for (std::uint64_t i = 0; i <= dict.slot_mask; ++i) {
     if (i % kPollSlots == kPollSlots - 1 && must_poll(*worker)) {
       if (const ErrorCode code = weld_rt_poll(worker); code != ErrorCode::kSuccess) {
@@ -75,7 +90,7 @@ ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
     }
     const std::uint64_t filled = dict.slots[i];
     if (filled == 0) continue;
-    std::uint64_t slot = (filled >> 32) & mask;
+    std::uint64_t slot = first_slot(grown, filled >> 32);
     while (slots[slot] != 0) slot = (slot + 1) & mask;
     slots[slot] = filled;
   }
@@ -86,8 +101,7 @@ ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
     return ErrorCode::kOutOfMemory;
   }
   weld_rt_replace(worker, reinterpret_cast<std::byte*>(dict.slots), reinterpret_cast<std::byte*>(slots));
-  dict.slots = slots;
-  dict.slot_mask = mask;
+  set_slots(dict, slots, num_slots);
   dict.entries = entries;
   dict.entry_capacity = capacity;
   return ErrorCode::kSuccess;
@@ -96,7 +110,7 @@ ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
 }  // namespace
 
 std::uint64_t process_hash_seed() noexcept {
-  static const std::uint64_t seed = random_seed();
+  static const std::uint64_t seed = random_seed() | 1;
   return seed;
 }
 

@@ -136,27 +136,43 @@ Value read_value(ir::Type type, const TypeLayout& layout, const std::byte* addre
 // --- To the C layout.
 
 // The hash that generated code computes of a key.
-std::uint64_t hash_key(ir::Type type, const Value& key, std::uint64_t seed) {
+void add_to_hash(KeyHasher& hasher, ir::Type type, const Value& key, std::uint64_t seed) {
   if (const auto* structure = type.as<ir::StructType>()) {
     for (std::size_t i = 0; i < structure->members.size(); ++i)
-      seed = hash_key(structure->members[i], key.members()[i], seed);
-    return seed;
+      add_to_hash(hasher, structure->members[i], key.members()[i], seed);
+    return;
   }
   if (const auto* vec = type.as<ir::VecType>()) {
     const ir::VectorValue& vector = key.vector();
+    hasher.end_word();
     const auto* scalar = vec->element.as<ir::ScalarType>();
     if (scalar && ir::is_integer(scalar->kind)) {
-      const std::int64_t size = ir::size_bytes(scalar->kind);
-      const std::byte* data = vector.length == 0 ? nullptr : vector.storage->scalars() + vector.offset * size;
-      return weld_rt_hash_bytes(data, vector.length * size, seed);
+      const std::int64_t size = vector.length * ir::size_bytes(scalar->kind);
+      const std::byte* data =
+          size == 0 ? nullptr : vector.storage->scalars() + vector.offset * ir::size_bytes(scalar->kind);
+      hasher.set_state(size <= kShortBytes ? hash_short(reinterpret_cast<const std::uint8_t*>(data), size,
+                                                        hasher.state(), seed)
+                                           : weld_rt_hash_bytes(data, size, hasher.state() ^ seed));
+      return;
     }
-    seed = hash_u64(static_cast<std::uint64_t>(vector.length), seed);
-    for (std::int64_t i = 0; i < vector.length; ++i) seed = hash_key(vec->element, vector[i], seed);
-    return seed;
+    hasher.set_state(hash_word(static_cast<std::uint64_t>(vector.length), hasher.state(), seed));
+    for (std::int64_t i = 0; i < vector.length; ++i) {
+      add_to_hash(hasher, vec->element, vector[i], seed);
+      hasher.end_word();
+    }
+    return;
   }
   ir::ScalarValue scalar = ir::canonical(key.scalar());
   if (ir::is_float(scalar.kind) && !ir::convert(ir::ScalarKind::kBool, scalar).as<bool>()) scalar.bits = 0;
-  return hash_u64(scalar.bits, seed);
+  const int width = static_cast<int>(8 * ir::size_bytes(scalar.kind));
+  hasher.add(scalar.bits & (~std::uint64_t{0} >> (64 - width)), width);
+}
+
+std::uint64_t hash_key(ir::Type type, const Value& key, std::uint64_t seed) {
+  KeyHasher hasher(seed);
+  add_to_hash(hasher, type, key, seed);
+  hasher.end_word();
+  return hasher.state();
 }
 
 // Writes values into blocks of the worker's scope.
@@ -236,7 +252,7 @@ class Writer {
       write(key, *entry.members[0].layout, entry_key, address + entry.members[0].offset);
       write(value, *entry.members[1].layout, entry_value, address + entry.members[1].offset);
       const std::uint64_t hash = slot_hash(hash_key(key, entry_key, dict->seed));
-      std::uint64_t slot = hash & dict->slot_mask;
+      std::uint64_t slot = first_slot(*dict, hash);
       while (dict->slots[slot] != 0) slot = (slot + 1) & dict->slot_mask;
       dict->slots[slot] = hash << 32 | static_cast<std::uint64_t>(++dict->num_entries);
     }

@@ -18,10 +18,10 @@ EntryType entry_type(ir::Type type) {
 }
 
 void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
-                 ir::Span span) {
+                 ir::Span span, llvm::Value* hash = nullptr) {
   const EntryType entry = entry_type(type);
   const ir::MergeOp op = merger_type(type).op;
-  llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span);
+  llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hash);
   llvm::Value* address = entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index));
   emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
 }
@@ -68,12 +68,23 @@ class DictMergerOps final : public BuilderOps {
     const EntryType entry = entry_type(builder.type);
     if (!has_stored_lanes(emitter, entry.value))
       return BuilderOps::merge_lanes(emitter, builder, lanes, mask, span);
-    const SpilledLanes keys(emitter, entry.key, emitter.member(lanes, 0));
+    const std::uint32_t count = *ir::num_lanes(lanes.type);
+    const ir::MergeOp op = merger_type(builder.type).op;
+    const Value key_lanes = emitter.member(lanes, 0);
+    const SpilledLanes keys(emitter, entry.key, key_lanes);
     const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
-    for_each_lane(emitter, mask, *ir::num_lanes(lanes.type), [&](llvm::Value* lane) {
-      llvm::Value* dict = builder.scalar();
-      const ir::MergeOp op = merger_type(builder.type).op;
-      llvm::Value* index = find_or_insert(emitter, entry, dict, keys.lane(emitter, lane), op, span);
+    llvm::Value* dict = builder.scalar();
+    const LaneHashes hashes(emitter, entry.key, dict, key_lanes, keys, mask);
+    emitter.when(is_large(emitter, dict), [&] {
+      for_each_lane(emitter, mask, count,
+                    [&](llvm::Value* lane) { prefetch_slot(emitter, dict, hashes.lane(emitter, lane)); });
+      for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+        prefetch_entry(emitter, entry, dict, hashes.lane(emitter, lane));
+      });
+    });
+    for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+      const Value key = keys.lane(emitter, lane);
+      llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hashes.lane(emitter, lane));
       values.merge_into(emitter, op, lane,
                         entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
     });

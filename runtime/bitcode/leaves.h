@@ -7,12 +7,9 @@
 
 extern "C" {
 
-/// runtime/hash.h: hash_u64. Also combines: the hash of one part of a key is the seed of the next.
-std::uint64_t weld_bc_hash_u64(std::uint64_t bits, std::uint64_t seed) noexcept;
-
-/// The bits of a float key as stored: +0.0 for zeros, the canonical NaN for NaNs.
-std::uint32_t weld_bc_key_bits_f32(float key) noexcept;
-std::uint64_t weld_bc_key_bits_f64(double key) noexcept;
+/// runtime/hash.h: hash_short.
+std::uint64_t weld_bc_hash_short(const std::uint8_t* data, std::int64_t num_bytes, std::uint64_t state,
+                                 std::uint64_t seed) noexcept;
 
 /// 1 if the `num_bytes` (at least 0) are equal, else 0. Not for elements with floats.
 std::uint8_t weld_bc_bytes_equal(const std::uint8_t* left, const std::uint8_t* right,

@@ -14,8 +14,8 @@ using BuildersTest = RunTest;
 // Finds or adds a key, as generated code does; null when growth fails.
 std::byte* find_or_add(Worker* worker, Dict& dict, std::int64_t key, ErrorCode& code,
                        std::uint32_t* index = nullptr) {
-  const std::uint32_t hash = slot_hash(hash_u64(static_cast<std::uint64_t>(key), dict.seed));
-  for (std::uint64_t slot = hash & dict.slot_mask;; slot = (slot + 1) & dict.slot_mask) {
+  const std::uint32_t hash = slot_hash(hash_word(static_cast<std::uint64_t>(key), 0, dict.seed));
+  for (std::uint64_t slot = first_slot(dict, hash);; slot = (slot + 1) & dict.slot_mask) {
     const std::uint64_t filled = dict.slots[slot];
     if (filled == 0) break;
     const auto entry = static_cast<std::uint32_t>(filled) - 1;
@@ -29,7 +29,7 @@ std::byte* find_or_add(Worker* worker, Dict& dict, std::int64_t key, ErrorCode& 
     code = weld_rt_dict_grow(worker, &dict);
     if (code != ErrorCode::kSuccess) return nullptr;
   }
-  std::uint64_t slot = hash & dict.slot_mask;
+  std::uint64_t slot = first_slot(dict, hash);
   while (dict.slots[slot] != 0) slot = (slot + 1) & dict.slot_mask;
   const auto entry = static_cast<std::uint32_t>(dict.num_entries++);
   dict.slots[slot] = std::uint64_t{hash} << 32 | (entry + 1);

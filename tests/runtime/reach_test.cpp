@@ -80,10 +80,10 @@ TEST_F(ReachTest, DictionariesAndBuilders) {
     return ErrorCode::kSuccess;
   });
   ASSERT_EQ(result.code, ErrorCode::kSuccess);
-  const std::int64_t table = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 24 + 16 * 8;
+  const std::int64_t table = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 24 + 64 * 8;
   const std::int64_t group =
-      static_cast<std::int64_t>(sizeof(GroupBuilder)) + 8 * 24 + 16 * 8 + 8 * 4 + 8 * 16;
-  const std::int64_t merger = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 16 + 16 * 8;
+      static_cast<std::int64_t>(sizeof(GroupBuilder)) + 8 * 24 + 64 * 8 + 8 * 4 + 8 * 16;
+  const std::int64_t merger = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 16 + 64 * 8;
   EXPECT_EQ(result.blocks.requested_bytes(),
             result_layout.size_bytes + table + 5 + 64 + 6 + group + 7 + merger);
 

@@ -25,7 +25,7 @@ TEST(Symbols, AreAllInTheBitcode) {
     EXPECT_TRUE(names.insert(symbol.name).second);
     EXPECT_NE(bitcode.find(symbol.name), std::string_view::npos) << symbol.name;
   }
-  EXPECT_NE(bitcode.find("weld_bc_hash_u64"), std::string_view::npos);
+  EXPECT_NE(bitcode.find("weld_bc_hash_short"), std::string_view::npos);
 }
 
 TEST(Foreign, FindsLibrariesAndProcess) {
@@ -40,22 +40,34 @@ TEST(Foreign, FindsLibrariesAndProcess) {
 }
 
 TEST(Hashes, AreWellMixed) {
-  // Of sequential keys, and of keys that differ in one bit: each bit of the hash is set about half of the
-  // time.
+  // Of sequential keys, and of keys that differ in upper bits: each bit that slots keep is set about half of
+  // the time.
   const auto check = [](auto key_of) {
-    int counts[64] = {};
+    int counts[32] = {};
     for (int i = 0; i < 4096; ++i) {
-      const std::uint64_t hash = hash_u64(key_of(i), 12345);
-      for (int bit = 0; bit < 64; ++bit) counts[bit] += static_cast<int>(hash >> bit & 1);
+      const std::uint64_t hash = hash_word(key_of(i), 0, 0x9e3779b97f4a7c15ull) >> 32;
+      for (int bit = 0; bit < 32; ++bit) counts[bit] += static_cast<int>(hash >> bit & 1);
     }
     for (const int count : counts) EXPECT_NEAR(count, 2048, 200);
   };
   check([](int i) { return static_cast<std::uint64_t>(i); });
   check([](int i) { return static_cast<std::uint64_t>(i) << 52; });
   check([](int i) { return static_cast<std::uint64_t>(i) << 20; });
-  std::set<std::uint64_t> low;
-  for (std::uint64_t i = 0; i < 4096; ++i) low.insert(slot_hash(hash_u64(i, process_hash_seed())));
-  EXPECT_GT(low.size(), 4090u);
+  std::set<std::uint64_t> used;
+  for (std::uint64_t i = 0; i < 4096; ++i) used.insert(slot_hash(hash_word(i, 0, process_hash_seed())));
+  EXPECT_GT(used.size(), 4080u);
+  // Of strings: equal beginnings, ends and lengths are told apart.
+  std::set<std::uint64_t> of_strings;
+  std::uint8_t bytes[16] = {};
+  for (std::int64_t length = 0; length <= kShortBytes; ++length) {
+    for (std::int64_t i = 0; i < length; ++i) {
+      bytes[i] = 1;
+      of_strings.insert(hash_short(bytes, length, 0, process_hash_seed()));
+      bytes[i] = 0;
+    }
+    of_strings.insert(hash_short(bytes, length, 0, process_hash_seed()));
+  }
+  EXPECT_EQ(of_strings.size(), 17u * 18 / 2);
   const auto* text = reinterpret_cast<const std::byte*>("weld");
   EXPECT_EQ(weld_rt_hash_bytes(text, 4, 1), weld_rt_hash_bytes(text, 4, 1));
   EXPECT_NE(weld_rt_hash_bytes(text, 4, 1), weld_rt_hash_bytes(text, 4, 2));
