@@ -135,6 +135,8 @@ LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
     plan.keyed = plan.keyed || keyed;
     plan.keyed_order = plan.keyed_order || builder.keyed_order;
     if (derived && ordered && keyed) plan.may_fork = false;
+    const bool is_merger = types[i].as<ir::MergerType>() != nullptr;
+    plan.any_order = plan.any_order && (is_merger || (types[i].as<ir::VecMergerType>() && !ordered));
     plan.keeps_memory = plan.keeps_memory || merged_values_hold_pointers(types[i]);
     plan.builders.push_back(builder);
   }

@@ -28,9 +28,7 @@ struct LoopBuilder {
   bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
 
   bool is_exact_appender() const { return type.as<ir::AppenderType>() && merges.exact(); }
-  bool is_bounded_appender() const {
-    return type.as<ir::AppenderType>() && !merges.exact() && merges.most;
-  }
+  bool is_bounded_appender() const { return type.as<ir::AppenderType>() && !merges.exact() && merges.most; }
 };
 
 /// Facts about a `for`, found before code is written.
@@ -42,6 +40,7 @@ struct LoopPlan {
   bool may_fork = true;       ///< false: foreign calls, or `parallel:false`
   bool keyed = false;         ///< has a dictmerger, groupmerger or vecmerger
   bool keyed_order = false;   ///< one of them depends on order
+  bool any_order = true;      ///< partial states may take any iterations in any order
 };
 
 /// `derived`: the builder comes from an enclosing loop, which then rules the order of keyed builders.

@@ -333,7 +333,8 @@ class LoopEmitter {
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.type.as<ir::VecMergerType>()) continue;
       llvm::Value* length = part(builder_, builder).leaves[1];
-      in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSGE(ir_.CreateAShr(count_, 6), length));
+      llvm::Value* most = ir_.CreateMul(num_blocks_, emitter_.i64(2 * ir::kVectorElementsPerBlock));
+      in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSLE(length, most));
     }
     return emitter_.branch(in_parallel, [&] { return run_in_morsels(); }, [&] { return run_directly(); });
   }
@@ -354,7 +355,10 @@ class LoopEmitter {
     llvm::Value* may_fork = ir_.CreateLoad(ir_.getInt8Ty(), may_fork_field);
     if (!plan_.may_fork)
       ir_.CreateStore(ir_.getInt8(0), may_fork_field);  // the ranges stay, one after the other
-    llvm::Value* code = emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_});
+    llvm::Value* code =
+        max_ranges_ ? emitter_.call("weld_rt_run_ranges",
+                                    {emitter_.worker, descriptor(), captures_, count_, max_ranges_})
+                    : emitter_.call("weld_rt_run_loop", {emitter_.worker, descriptor(), captures_, count_});
     if (!plan_.may_fork) ir_.CreateStore(may_fork, may_fork_field);
     emitter_.propagate(code);
     return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
@@ -364,14 +368,37 @@ class LoopEmitter {
   Value run_in_ranges() {
     const ir::RangeRule rule = ir::range_rule(loop_);
     if (!rule.depends_on_data) return rule.max_ranges == 1 ? run_one_range() : run_in_morsels();
-    llvm::Value* one_range = ir_.CreateICmpSLE(count_, emitter_.i64(ir::kDistinctKeysIterations));
+    bool counts_keys = false;
+    max_ranges_ = emitter_.i64(rule.max_ranges);
     for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.keyed_order || !builder.type.as<ir::VecMergerType>()) continue;
-      llvm::Value* length = part(builder_, builder).leaves[1];
+      if (!builder.keyed_order) continue;
+      if (builder.type.as<ir::VecMergerType>()) {
+        max_ranges_ = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, max_ranges_,
+                                                ranges_for_length(part(builder_, builder).leaves[1]));
+      }
+      counts_keys = counts_keys || builder.type.as<ir::DictMergerType>();
+    }
+    llvm::Value* one_range = ir_.CreateICmpSLE(max_ranges_, emitter_.i64(1));
+    if (counts_keys) {
       one_range =
-          ir_.CreateOr(one_range, ir_.CreateICmpSGT(length, emitter_.i64(ir::kMaxVectorLengthForRanges)));
+          ir_.CreateOr(one_range, ir_.CreateICmpSLE(count_, emitter_.i64(ir::kDistinctKeysIterations)));
     }
     return emitter_.branch(one_range, [&] { return run_one_range(); }, [&] { return run_after_probe(); });
+  }
+
+  // ir::ranges_for_length.
+  llvm::Value* ranges_for_length(llvm::Value* length) {
+    llvm::Value* thousands =
+        ir_.CreateUDiv(ir_.CreateAdd(length, emitter_.i64(ir::kVectorElementsPerBlock - 1)),
+                       emitter_.i64(ir::kVectorElementsPerBlock));
+    llvm::Value* blocks_per_range =
+        ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, thousands, emitter_.i64(1));
+    llvm::Value* ranges = ir_.CreateUDiv(num_blocks_, blocks_per_range);
+    ranges = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, ranges, emitter_.i64(ir::kMaxRanges));
+    ranges = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, ranges, emitter_.i64(1));
+    llvm::Value* one = ir_.CreateOr(ir_.CreateICmpSGT(length, emitter_.i64(ir::kMaxVectorLengthForRanges)),
+                                    ir_.CreateICmpSLE(num_blocks_, emitter_.i64(ir::kMinBlocksForRanges)));
+    return ir_.CreateSelect(one, emitter_.i64(1), ranges);
   }
 
   // A state apart from the builder's takes iterations in order, and is then combined into it.
@@ -520,7 +547,7 @@ class LoopEmitter {
   llvm::Constant* descriptor() {
     constexpr std::int64_t kMorselIterations = 65536;
     std::uint32_t flags = 0;
-    if (plan_.keyed) flags |= runtime::kLoopRanges;
+    if (plan_.keyed) flags |= plan_.any_order ? runtime::kLoopAnyOrder : runtime::kLoopRanges;
     if (plan_.keeps_memory) flags |= runtime::kLoopKeepsMemory;
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
     const std::int64_t block = plan_.block_iterations;
@@ -555,6 +582,7 @@ class LoopEmitter {
   std::vector<EvaluatedIterator> iterators_;
   llvm::Value* count_ = nullptr;
   llvm::Value* num_blocks_ = nullptr;
+  llvm::Value* max_ranges_ = nullptr;  // of a loop in ranges; null: as its annotation says
   Value builder_;
   std::vector<Value> totals_;
   std::vector<ir::Parameter> captured_;

@@ -253,7 +253,7 @@ class VecMerger : public KeyedBuilder {
     const std::int64_t length = storage_->length();
     return VectorValue{std::move(storage_), 0, length};
   }
-  bool exceeds_vector_length() const override { return storage_->length() > kMaxVectorLengthForRanges; }
+  std::optional<std::int64_t> vector_length() const override { return storage_->length(); }
   bool exceeds_distinct_keys() const override { return false; }
 
  private:
@@ -345,14 +345,23 @@ LoopOrder::LoopOrder(Expr loop, std::int64_t num_iterations, const Value& builde
 
   const RangeRule rule = range_rule(loop);
   bool any_ranged = false;
-  bool long_vector = false;
+  bool counts_keys = false;
+  std::int64_t most = rule.max_ranges;
   for (const auto& state : builders_) {
-    any_ranged = any_ranged || state->is_ranged();
-    long_vector = long_vector || (state->is_ranged() && state->exceeds_vector_length());
+    if (!state->is_ranged()) continue;
+    any_ranged = true;
+    const std::optional<std::int64_t> length = state->vector_length();
+    counts_keys = counts_keys || !length;
+    if (rule.depends_on_data && length)
+      most = std::min(most, ranges_for_length(num_iterations, position_.block_iterations, *length));
   }
-  const bool one = rule.depends_on_data && (long_vector || num_iterations <= kDistinctKeysIterations);
-  ranges_ = cut_ranges(num_iterations, position_.block_iterations, one ? 1 : rule.max_ranges);
-  undecided_ = any_ranged && rule.depends_on_data && !one;
+  counts_keys = counts_keys && rule.depends_on_data && most > 1;
+  if (counts_keys && num_iterations <= kDistinctKeysIterations) {
+    counts_keys = false;
+    most = 1;
+  }
+  ranges_ = cut_ranges(num_iterations, position_.block_iterations, most);
+  undecided_ = counts_keys;
   if (any_ranged && !undecided_) {
     for (const auto& state : builders_) {
       if (state->is_ranged()) state->choose_ranges(false);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ir/error.h"
@@ -41,7 +42,7 @@ class Builder {
 
   // Of dictmerger and vecmerger that depend on order, in their outermost loop.
   virtual bool is_ranged() const { return false; }
-  virtual bool exceeds_vector_length() const { return false; }  ///< kMaxVectorLengthForRanges
+  virtual std::optional<std::int64_t> vector_length() const { return std::nullopt; }  ///< of vecmergers
   virtual bool exceeds_distinct_keys() const { return false; }  ///< kMaxDistinctKeysForRanges, so far
   virtual void begin_range() {}
   virtual void choose_ranges(bool one) {}

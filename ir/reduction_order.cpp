@@ -51,6 +51,16 @@ RangeRule range_rule(Expr loop) {
   return {};
 }
 
+std::int64_t ranges_for_length(std::int64_t num_iterations, std::int64_t block_iterations,
+                               std::int64_t length) {
+  const std::int64_t num_blocks =
+      num_iterations / block_iterations + (num_iterations % block_iterations == 0 ? 0 : 1);
+  if (length > kMaxVectorLengthForRanges || num_blocks <= kMinBlocksForRanges) return 1;
+  const std::int64_t blocks_per_range =
+      std::max<std::int64_t>((length + kVectorElementsPerBlock - 1) / kVectorElementsPerBlock, 1);
+  return std::clamp<std::int64_t>(num_blocks / blocks_per_range, 1, kMaxRanges);
+}
+
 Ranges cut_ranges(std::int64_t num_iterations, std::int64_t block_iterations, std::int64_t max_ranges) {
   const std::int64_t num_blocks =
       num_iterations / block_iterations + (num_iterations % block_iterations == 0 ? 0 : 1);

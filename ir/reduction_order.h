@@ -56,6 +56,8 @@ inline constexpr std::int64_t kMaxRanges = 64;
 inline constexpr std::int64_t kMaxDistinctKeysForRanges = 8192;
 inline constexpr std::int64_t kDistinctKeysIterations = 65536;  ///< distinct keys are counted in so many
 inline constexpr std::int64_t kMaxVectorLengthForRanges = 32768;
+inline constexpr std::int64_t kVectorElementsPerBlock = 1024;
+inline constexpr std::int64_t kMinBlocksForRanges = 16;
 
 /// Whether the result of merging depends on the order: float `+` or `*`.
 bool depends_on_order(MergeOp op, ScalarKind kind);
@@ -145,8 +147,9 @@ T combine_pairwise(T* totals, std::int64_t count, T identity, Add&& add) {
 /// for all builders of the loop:
 /// - `ranges:n` on the loop, 1 ≤ n ≤ kMaxRanges: at most n;
 /// - one, if the body calls a foreign function without `pure:true`;
-/// - one, if the loop has at most kDistinctKeysIterations iterations: they would be counted in vain;
-/// - one, if a vecmerger that depends on order is longer than kMaxVectorLengthForRanges;
+/// - one, if a dictmerger depends on order and the loop has at most kDistinctKeysIterations iterations: they
+///   would be counted in vain;
+/// - at most ranges_for_length of each vecmerger that depends on order;
 /// - one, if more than kMaxDistinctKeysForRanges distinct keys were merged into a dictmerger that depends on
 ///   order by the first kDistinctKeysIterations iterations. Keys that the builder held before the loop count
 ///   only when merged;
@@ -156,6 +159,12 @@ struct RangeRule {
   bool depends_on_data = true;  ///< false: the last three questions above are not asked
 };
 RangeRule range_rule(Expr loop);
+
+/// One range, if the vector is longer than kMaxVectorLengthForRanges or the loop has at most
+/// kMinBlocksForRanges blocks; else as many ranges as keep their copies of the vector small beside the work:
+/// one for as many blocks as the vector has kVectorElementsPerBlock, rounded up, and at most kMaxRanges.
+std::int64_t ranges_for_length(std::int64_t num_iterations, std::int64_t block_iterations,
+                               std::int64_t length);
 
 /// [0, n) cut into ranges: range r is the iterations [r * range_iterations, min(n, (r+1) *
 /// range_iterations)).

@@ -102,6 +102,14 @@ ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
 ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
                            std::int64_t num_iterations) noexcept;
 
+/// The same for a loop with kLoopRanges, cut into at most so many ranges.
+ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,
+                             std::int64_t num_iterations, std::int64_t max_ranges) noexcept;
+
+/// for_each_morsel.
+ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements, std::int64_t morsel_elements,
+                                  LoopBody body, void* captures) noexcept;
+
 // --- loop_statistics.h, called by code that was compiled to count what loops do
 
 /// Begins a loop of the program's table; `frame` is uninitialised.

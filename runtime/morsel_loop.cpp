@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <new>
 
 #include "ir/reduction_order.h"
 #include "runtime/calls.h"
@@ -162,8 +163,9 @@ struct PlainLoop {
 
 // The memory of one partial of a generated loop.
 struct PartialMemory {
-  Scope init;      // of its state
-  BlockLink kept;  // made by its morsels, to be kept
+  Scope init;                                      // of its state
+  BlockLink kept;                                  // made by its morsels, to be kept
+  std::atomic<const WorkerState*> owner{nullptr};  // with kLoopAnyOrder
 };
 
 // Tells of the morsels of a loop that run on a worker, where somebody asks.
@@ -201,32 +203,62 @@ struct GeneratedLoop {
   std::int64_t num_partials;
   std::byte* partials;
   PartialMemory* memory;
+  std::atomic<std::int64_t> num_owned = 0;  // partials, with kLoopAnyOrder
 
-  static ErrorCode run_unit(WorkerState& worker, std::int64_t unit, void* data) {
+  void* state_of_partial(std::int64_t partial) const {
+    return descriptor.partial_bytes > 0 ? partials + partial * descriptor.partial_bytes : nullptr;
+  }
+
+  // A unit is a partial.
+  static ErrorCode run_partial(WorkerState& worker, std::int64_t unit, void* data) {
     const auto& loop = *static_cast<const GeneratedLoop*>(data);
-    const LoopDescriptor& descriptor = loop.descriptor;
-    PartialMemory& memory = loop.memory[unit];
-    void* partial = descriptor.partial_bytes > 0 ? loop.partials + unit * descriptor.partial_bytes : nullptr;
-    std::int64_t begin = unit * loop.partial_iterations;
+    const std::int64_t begin = unit * loop.partial_iterations;
     const std::int64_t end = begin + std::min(loop.partial_iterations, loop.num_iterations - begin);
+    worker.scope = &loop.memory[unit].init;
+    const ErrorCode code = loop.init(worker, begin, end, unit);
+    return code == ErrorCode::kSuccess ? loop.run(worker, begin, end, unit) : code;
+  }
 
-    worker.scope = &memory.init;
-    if (descriptor.init) {
-      const ErrorCode code = descriptor.init(&worker, loop.captures, begin, end, partial);
+  // A unit is a morsel, which goes to the partial of the worker.
+  static ErrorCode run_unordered(WorkerState& worker, std::int64_t unit, void* data) {
+    auto& loop = *static_cast<GeneratedLoop*>(data);
+    const std::int64_t begin = unit * loop.morsel_iterations;
+    const std::int64_t end = begin + std::min(loop.morsel_iterations, loop.num_iterations - begin);
+    const std::int64_t owned = loop.num_owned.load(std::memory_order_relaxed);
+    std::int64_t partial = 0;
+    while (partial < owned && loop.memory[partial].owner.load(std::memory_order_relaxed) != &worker)
+      ++partial;
+    const bool is_new = partial == owned;
+    if (is_new) partial = loop.num_owned.fetch_add(1, std::memory_order_relaxed);
+    worker.scope = &loop.memory[partial].init;
+    if (is_new) {
+      loop.memory[partial].owner.store(&worker, std::memory_order_relaxed);
+      const ErrorCode code = loop.init(worker, 0, loop.num_iterations, partial);
       if (code != ErrorCode::kSuccess) return code;
     }
+    return loop.run(worker, begin, end, partial);
+  }
+
+  ErrorCode init(WorkerState& worker, std::int64_t begin, std::int64_t end, std::int64_t partial) const {
+    return descriptor.init ? descriptor.init(&worker, captures, begin, end, state_of_partial(partial))
+                           : ErrorCode::kSuccess;
+  }
+
+  ErrorCode run(WorkerState& worker, std::int64_t begin, std::int64_t end, std::int64_t index) const {
+    PartialMemory& own = memory[index];
+    void* partial = state_of_partial(index);
     const bool has_scopes = descriptor.flags & (kLoopAllocates | kLoopKeepsMemory);
     const TimedLoop timed(worker, descriptor.site);
     while (begin < end) {
-      const std::int64_t stop = begin + std::min(loop.morsel_iterations, end - begin);
+      const std::int64_t stop = begin + std::min(morsel_iterations, end - begin);
       ErrorCode code;
       if (has_scopes) {
-        code = run_morsel(worker, descriptor.body, loop.captures, begin, stop, partial, &memory.init,
-                          descriptor.flags & kLoopKeepsMemory ? &memory.kept : nullptr);
+        code = run_morsel(worker, descriptor.body, captures, begin, stop, partial, &own.init,
+                          descriptor.flags & kLoopKeepsMemory ? &own.kept : nullptr);
       } else {
         code = must_poll(worker) ? worker.run->poll() : ErrorCode::kSuccess;
         ++worker.num_morsels;
-        if (code == ErrorCode::kSuccess) code = descriptor.body(&worker, loop.captures, begin, stop, partial);
+        if (code == ErrorCode::kSuccess) code = descriptor.body(&worker, captures, begin, stop, partial);
       }
       if (code != ErrorCode::kSuccess) return code;
       begin = stop;
@@ -254,7 +286,7 @@ ErrorCode for_each_morsel(Worker& worker, std::int64_t num_elements, std::int64_
 }
 
 ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captures,
-                   std::int64_t num_iterations) noexcept {
+                   std::int64_t num_iterations, std::int64_t max_ranges) noexcept {
   if (num_iterations < 0 || descriptor.block_iterations < 1) return ErrorCode::kUnknown;
   if (num_iterations == 0) return ErrorCode::kSuccess;
   WorkerState& caller = state_of(worker);
@@ -277,14 +309,18 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
                      .num_partials = num_morsels,
                      .partials = nullptr,
                      .memory = nullptr};
+  bool is_unordered = false;
   if (descriptor.flags & kLoopRanges) {
-    const ir::Ranges ranges =
-        ir::cut_ranges(num_iterations, descriptor.block_iterations, descriptor.max_ranges);
+    const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations,
+                                             std::min<std::int64_t>(max_ranges, descriptor.max_ranges));
     loop.num_partials = ranges.num_ranges;
     loop.partial_iterations = ranges.range_iterations;
-  } else if (threads_for(caller, num_morsels) == 1) {
+  } else if (const int threads = threads_for(caller, num_morsels); threads == 1) {
     loop.num_partials = 1;
     loop.partial_iterations = num_iterations;
+  } else if (descriptor.flags & kLoopAnyOrder) {
+    is_unordered = true;
+    loop.num_partials = threads;
   }
 
   const std::int64_t partials_bytes = loop.num_partials * descriptor.partial_bytes;
@@ -295,12 +331,15 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
   std::memset(loop.partials, 0, static_cast<std::size_t>(partials_bytes));
   loop.memory = reinterpret_cast<PartialMemory*>(loop.partials + partials_bytes);
   for (std::int64_t i = 0; i < loop.num_partials; ++i) {
+    new (&loop.memory[i]) PartialMemory;
     loop.memory[i].init.parent = scope;
     begin_list(loop.memory[i].init.blocks);
     begin_list(loop.memory[i].kept);
   }
 
-  ErrorCode code = run_units(caller, loop.num_partials, GeneratedLoop::run_unit, &loop);
+  ErrorCode code = is_unordered ? run_units(caller, num_morsels, GeneratedLoop::run_unordered, &loop)
+                                : run_units(caller, loop.num_partials, GeneratedLoop::run_partial, &loop);
+  if (is_unordered) loop.num_partials = loop.num_owned.load(std::memory_order_relaxed);
   caller.scope = scope;
   for (std::int64_t i = 0; i < loop.num_partials; ++i) {
     if (code == ErrorCode::kSuccess) {
@@ -318,7 +357,18 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
 
 extern "C" ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
                                       std::int64_t num_iterations) noexcept {
-  return run_loop(*worker, *loop, captures, num_iterations);
+  return run_loop(*worker, *loop, captures, num_iterations, loop->max_ranges);
+}
+
+extern "C" ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,
+                                        std::int64_t num_iterations, std::int64_t max_ranges) noexcept {
+  return run_loop(*worker, *loop, captures, num_iterations, max_ranges);
+}
+
+extern "C" ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements,
+                                             std::int64_t morsel_elements, LoopBody body,
+                                             void* captures) noexcept {
+  return for_each_morsel(*worker, num_elements, morsel_elements, body, captures);
 }
 
 }  // namespace weld::runtime

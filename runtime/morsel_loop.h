@@ -25,15 +25,15 @@ namespace weld::runtime {
 
 /// Runs a generated loop: `init` and `body` for each partial, then `combine` on the caller's worker.
 ///
-/// Partials   one for each morsel, or with kLoopRanges for each range; one for the whole loop when only one
-///            thread may take part (`body` is then called once a morsel, in order). Zeroed; never more than
-///            65,536.
+/// Partials   one for each morsel, or with kLoopRanges for each of at most `max_ranges` ranges, or with
+///            kLoopAnyOrder for each thread; one for the whole loop when only one thread may take part
+///            (`body` is then called once a morsel, in order). Zeroed; never more than 65,536.
 /// Memory     `init` runs in a scope that ends after `combine`. `body` runs in that of its morsel
 ///            (kLoopAllocates), which ends with it, or is moved to the caller's scope when the loop succeeds
 ///            (kLoopKeepsMemory); without either flag in the same scope as `init`.
 /// Errors     as for_each_morsel, by partial; `combine` runs on success only.
 /// Nesting    loops inside a morsel may fork only if there are fewer morsels than threads.
 [[nodiscard]] ErrorCode run_loop(Worker& worker, const LoopDescriptor& loop, void* captures,
-                                 std::int64_t num_iterations) noexcept;
+                                 std::int64_t num_iterations, std::int64_t max_ranges = 64) noexcept;
 
 }  // namespace weld::runtime

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 
 #include "codegen/builders/builder.h"
 #include "codegen/lane_memory.h"
@@ -15,7 +16,8 @@ const ir::VecMergerType& merger_type(ir::Type type) {
 }
 
 constexpr std::int64_t kFewPlaces = 8;
-constexpr std::size_t kMostVectors = 8;  // of a place
+constexpr std::int64_t kCombinedElements = 16384;  // in one morsel
+constexpr std::size_t kMostVectors = 8;            // of a place
 
 std::uint32_t lanes_in_register(Emitter& emitter, const Leaf& leaf) {
   return static_cast<std::uint32_t>(emitter.module.options().vector_bits / ir::bit_width(leaf.scalar));
@@ -111,23 +113,22 @@ class VecMergerOps final : public BuilderOps {
     return {outer.type, {data, length}};
   }
 
+  // A part of the elements after the other, in parallel where they are many: of each the partials in order.
   Value combine(Emitter& emitter, const Value& into, const PartialArray& partials, ir::Span) const override {
-    const ir::Type element = merger_type(into.type).element;
-    const std::int64_t bytes = emitter.flat(element).size_bytes;
-    return combine_each(emitter, into, partials, [&](const Value& held, const Value& partial) {
-      emitter.count_loop(
-          held.leaves[1],
-          [&](llvm::Value* index) {
-            llvm::Value* address = emitter.element_address(held.leaves[0], index, bytes);
-            const Value added =
-                emitter.load(element, emitter.element_address(partial.leaves[0], index, bytes));
-            emitter.store(
-                emitter.merge_values(merger_type(into.type).op, emitter.load(element, address), added),
-                address);
-          },
-          LoopLength::kLong);
-      return held;
-    });
+    auto& ir = emitter.ir;
+    llvm::AllocaInst* vectors = emitter.frame(sizeof(PartialVectors), alignof(PartialVectors));
+    emitter.store_field(into.leaves[0], vectors, offsetof(PartialVectors, into));
+    emitter.store_field(partials.first, vectors, offsetof(PartialVectors, first));
+    emitter.store_field(emitter.i64(partials.stride_bytes), vectors, offsetof(PartialVectors, stride_bytes));
+    emitter.store_field(partials.count, vectors, offsetof(PartialVectors, count));
+    llvm::Type* pointer = ir.getPtrTy();
+    llvm::Function* function = emitter.module.shared_function(
+        "combine_vectors", into.type, 0, {pointer, pointer, ir.getInt64Ty(), ir.getInt64Ty(), pointer},
+        nullptr, [&](llvm::Function* made) { write_combine(emitter.module, made, into.type); });
+    emitter.propagate(
+        emitter.call("weld_rt_for_each_morsel",
+                     {emitter.worker, into.leaves[1], emitter.i64(kCombinedElements), function, vectors}));
+    return into;
   }
 
   Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
@@ -135,6 +136,46 @@ class VecMergerOps final : public BuilderOps {
   }
 
  private:
+  // What combining needs to know.
+  struct PartialVectors {
+    std::byte* into;
+    std::byte* first;
+    std::int64_t stride_bytes;
+    std::int64_t count;
+  };
+
+  // A function (runtime/abi.h: LoopBody) of the elements [begin, end).
+  static void write_combine(ModuleEmitter& module, llvm::Function* function, ir::Type type) {
+    Emitter inside(module, function);
+    auto& ir = inside.ir;
+    const ir::Type element = merger_type(type).element;
+    const std::int64_t bytes = inside.flat(element).size_bytes;
+    llvm::Value* vectors = function->getArg(1);
+    llvm::Value* begin = function->getArg(2);
+    llvm::Value* size = ir.CreateSub(function->getArg(3), begin);
+    const auto field = [&](llvm::Type* of, std::size_t offset) {
+      return inside.load_field(of, vectors, offset);
+    };
+    llvm::Value* into =
+        inside.element_address(field(ir.getPtrTy(), offsetof(PartialVectors, into)), begin, bytes);
+    llvm::Value* first = field(ir.getPtrTy(), offsetof(PartialVectors, first));
+    llvm::Value* stride = field(ir.getInt64Ty(), offsetof(PartialVectors, stride_bytes));
+    inside.count_loop(field(ir.getInt64Ty(), offsetof(PartialVectors, count)), [&](llvm::Value* partial) {
+      llvm::Value* state = ir.CreateInBoundsGEP(ir.getInt8Ty(), first, ir.CreateMul(partial, stride));
+      llvm::Value* from = inside.element_address(inside.load_field(ir.getPtrTy(), state, 0), begin, bytes);
+      inside.count_loop(
+          size,
+          [&](llvm::Value* index) {
+            llvm::Value* address = inside.element_address(into, index, bytes);
+            const Value added = inside.load(element, inside.element_address(from, index, bytes));
+            inside.store(inside.merge_values(merger_type(type).op, inside.load(element, address), added),
+                         address);
+          },
+          LoopLength::kLong);
+    });
+    inside.finish();
+  }
+
   static void check_places(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
                            ir::Span span) {
     auto& ir = emitter.ir;
