@@ -1,43 +1,43 @@
 #include "codegen/big_stack.h"
 
-#include <pthread.h>
-
-#include <exception>
+#include <utility>
 
 #include "ir/error.h"
 
 namespace weld::codegen {
-namespace {
 
-struct Work {
-  const std::function<void()>& run;
-  std::exception_ptr error;
-};
+BigStackThread::BigStackThread(std::function<void()> work) : work_(std::move(work)) {
+  constexpr std::size_t kStackBytes = std::size_t{64} << 20;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  const int failed = pthread_create(&thread_, &attributes, run, this);
+  pthread_attr_destroy(&attributes);
+  if (failed) throw ir::UserError("the system refuses a thread to compile on", {}, ErrorCode::kOutOfMemory);
+}
 
-void* run_work(void* argument) {
-  auto& work = *static_cast<Work*>(argument);
+BigStackThread::~BigStackThread() {
+  if (!is_joined_) pthread_join(thread_, nullptr);
+}
+
+void BigStackThread::join() {
+  pthread_join(thread_, nullptr);
+  is_joined_ = true;
+  if (error_) std::rethrow_exception(error_);
+}
+
+void* BigStackThread::run(void* self) {
+  auto& thread = *static_cast<BigStackThread*>(self);
   try {
-    work.run();
+    thread.work_();
   } catch (...) {
-    work.error = std::current_exception();
+    thread.error_ = std::current_exception();
   }
   return nullptr;
 }
 
-}  // namespace
-
-void run_on_big_stack(const std::function<void()>& run) {
-  constexpr std::size_t kStackBytes = std::size_t{64} << 20;
-  Work work{run, nullptr};
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kStackBytes);
-  pthread_t thread;
-  const int failed = pthread_create(&thread, &attributes, run_work, &work);
-  pthread_attr_destroy(&attributes);
-  if (failed) throw ir::UserError("the system refuses a thread to compile on", {}, ErrorCode::kOutOfMemory);
-  pthread_join(thread, nullptr);
-  if (work.error) std::rethrow_exception(work.error);
+void run_on_big_stack(const std::function<void()>& work) {
+  BigStackThread(work).join();
 }
 
 }  // namespace weld::codegen

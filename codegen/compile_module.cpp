@@ -37,7 +37,11 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstring>
+#include <deque>
 
+#include "codegen/big_stack.h"
+#include "codegen/split_module.h"
 #include "ir/target_info.h"
 #include "runtime/bitcode.h"
 
@@ -167,7 +171,7 @@ void link_bitcode(llvm::Module& module, std::unique_ptr<llvm::Module> runtime) {
 // Our own passes have done the heavy lifting: this inlines, cleans up, moves invariants out of loops, and
 // vectorises what is still scalar. Chosen by measurement: LLVM's own -O2 pipeline takes three times as long
 // for code that is as fast.
-void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, bool vectorize) {
+void add_inlining(llvm::ModulePassManager& passes) {
   passes.addPass(llvm::AlwaysInlinerPass());
   llvm::FunctionPassManager early;
   early.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
@@ -179,7 +183,9 @@ void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, boo
   inlining.addPass(llvm::InlinerPass());
   passes.addPass(llvm::createModuleToPostOrderCGSCCPassAdaptor(std::move(inlining)));
   passes.addPass(llvm::GlobalDCEPass());
+}
 
+void add_function_passes(llvm::ModulePassManager& passes, bool vectorize) {
   llvm::FunctionPassManager late;
   late.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   late.addPass(llvm::EarlyCSEPass(true));
@@ -202,10 +208,11 @@ void add_passes(llvm::ModulePassManager& passes, llvm::PassBuilder& builder, boo
       llvm::SimplifyCFGOptions().convertSwitchRangeToICmp(true).hoistCommonInsts(true)));
   late.addPass(llvm::EarlyCSEPass());
   passes.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(late)));
+  passes.addPass(llvm::GlobalDCEPass());
 }
 
-void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, bool vectorize,
-              Clock::time_point deadline) {
+void run_passes(llvm::Module& module, llvm::TargetMachine& machine, bool vectorize,
+                Clock::time_point deadline, const std::function<void(llvm::ModulePassManager&)>& add) {
   llvm::PassInstrumentationCallbacks callbacks;
   if (deadline != Clock::time_point::max()) {
     callbacks.registerShouldRunOptionalPassCallback(
@@ -229,7 +236,7 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, boo
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, call_graph, modules);
   llvm::ModulePassManager passes;
-  if (level > 0) add_passes(passes, builder, vectorize);
+  add(passes);
   passes.run(module, modules);
 }
 
@@ -241,6 +248,72 @@ std::string emit_file(llvm::Module& module, llvm::TargetMachine& machine, llvm::
   ir::internal_check(!failed, "the target writes object files");
   passes.run(module);
   return {bytes.data(), bytes.size()};
+}
+
+// What LLVM makes of a module, or of a part of one, after inlining.
+struct Backend {
+  bool optimizes;
+  bool vectorizes;
+  Clock::time_point deadline;
+
+  void optimize(llvm::Module& module, llvm::TargetMachine& machine) const {
+    if (!optimizes) return;
+    run_passes(module, machine, vectorizes, deadline,
+               [&](llvm::ModulePassManager& passes) { add_function_passes(passes, vectorizes); });
+  }
+  std::string object_of(llvm::Module& module, llvm::TargetMachine& machine) const {
+    optimize(module, machine);
+    return emit_file(module, machine, llvm::CodeGenFileType::ObjectFile);
+  }
+  std::string object_of_part(const std::string& bitcode) const {
+    llvm::LLVMContext context;
+    auto module = llvm::parseBitcodeFile(llvm::MemoryBufferRef(bitcode, "part"), context);
+    ir::internal_check(static_cast<bool>(module), "what was written is readable");
+    return object_of(**module, *make_target_machine(optimizes));
+  }
+
+  // Each part in a thread of its own.
+  std::vector<std::string> objects_of(llvm::Module& module, llvm::TargetMachine& machine,
+                                      std::size_t num_parts) const {
+    const std::vector<std::string> others =
+        num_parts > 1 ? split_off_parts(module, num_parts) : std::vector<std::string>();
+    std::vector<std::string> objects(1 + others.size());
+    std::deque<BigStackThread> threads;
+    for (std::size_t i = 0; i < others.size(); ++i)
+      threads.emplace_back([&, i] { objects[i + 1] = object_of_part(others[i]); });
+    objects[0] = object_of(module, machine);
+    for (BigStackThread& thread : threads) thread.join();
+    return objects;
+  }
+};
+
+// Of about equal size, and not so small that the overhead of a part, some 3 ms, shows.
+std::size_t count_parts(const llvm::Module& module, int num_threads) {
+  constexpr std::size_t kMinInstructions = 500;
+  constexpr std::size_t kMaxParts = 8;
+  const std::size_t wanted = std::min<std::size_t>(static_cast<std::size_t>(num_threads), kMaxParts);
+  return std::clamp<std::size_t>(module.getInstructionCount() / kMinInstructions, 1, wanted);
+}
+
+// Objects as one string for the cache: each after its length.
+std::string packed(const std::vector<std::string>& objects) {
+  std::string all;
+  for (const std::string& object : objects) {
+    const std::uint64_t length = object.size();
+    all.append(reinterpret_cast<const char*>(&length), sizeof length).append(object);
+  }
+  return all;
+}
+
+std::vector<std::string> unpacked(std::string_view all) {
+  std::vector<std::string> objects;
+  while (!all.empty()) {
+    std::uint64_t length;
+    std::memcpy(&length, all.data(), sizeof length);
+    objects.emplace_back(all.substr(sizeof length, length));
+    all.remove_prefix(sizeof length + length);
+  }
+  return objects;
 }
 
 // The key of a module in the object cache: what it says before it is optimised, and how it will be.
@@ -303,23 +376,26 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
   ObjectCache::Key key{};
   if (options.cache.is_usable()) key = content_key(module, level, simd_bits);
   if (!options.dump) {
-    if (std::optional<std::string> object = options.cache.load(key)) {
-      compiled.object = std::move(*object);
+    if (const std::optional<std::string> objects = options.cache.load(key)) {
+      compiled.objects = unpacked(*objects);
       compiled.llvm_ms = milliseconds_since(llvm_start);
       return compiled;
     }
   }
   check_deadline(options);
-  optimize(module, *machine, level, options.simd_width_bits != 1 && emitter.has_long_loops(),
-           options.deadline);
+  const Backend backend{.optimizes = level > 0,
+                        .vectorizes = options.simd_width_bits != 1 && emitter.has_long_loops(),
+                        .deadline = options.deadline};
+  if (backend.optimizes) run_passes(module, *machine, backend.vectorizes, options.deadline, add_inlining);
   check_deadline(options);
   if (options.dump) {
-    options.dump("llvmopt", print(module));
     const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
+    backend.optimize(*copy, *machine);
+    options.dump("llvmopt", print(*copy));
     options.dump("assembly", emit_file(*copy, *machine, llvm::CodeGenFileType::AssemblyFile));
   }
-  compiled.object = emit_file(module, *machine, llvm::CodeGenFileType::ObjectFile);
-  options.cache.store(key, compiled.object);
+  compiled.objects = backend.objects_of(module, *machine, count_parts(module, options.num_threads));
+  options.cache.store(key, packed(compiled.objects));
   compiled.llvm_ms = milliseconds_since(llvm_start);
   return compiled;
 }

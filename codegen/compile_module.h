@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "codegen/emitter.h"
 #include "codegen/object_cache.h"
@@ -17,6 +18,7 @@ struct ModuleOptions {
   EmitOptions emit;
   int optimization_level = 2;  ///< of LLVM, 0 to 3
   int simd_width_bits = 0;     ///< 0: the host's widest useful one; 1: no SIMD
+  int num_threads = 1;         ///< at most so many compile a large module
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   ObjectCache cache{std::string()};  ///< not looked at when dumping
   std::function<void(const std::string& stage, const std::string& text)>
@@ -24,7 +26,7 @@ struct ModuleOptions {
 };
 
 struct CompiledModule {
-  std::string object;  ///< an object file with kEntrySymbol
+  std::vector<std::string> objects;  ///< object files, to be linked together; one has kEntrySymbol
   double codegen_ms = 0;
   double llvm_ms = 0;
 };

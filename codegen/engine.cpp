@@ -20,6 +20,7 @@
 #include "runtime/cycles.h"
 #include "runtime/foreign.h"
 #include "runtime/interpreter_engine.h"
+#include "runtime/limits.h"
 #include "runtime/run_context.h"
 
 namespace weld::codegen {
@@ -154,13 +155,15 @@ std::vector<std::pair<std::string, void*>> find_foreign_symbols(const ProgramCon
 
 // Fills `compiled.main`; leaves it null where the system does not let code run.
 void generate_code(Compiled& compiled, const CompileOptions& options, Clock::time_point deadline) {
-  ModuleOptions module_options{.emit = {.deterministic = options.deterministic,
-                                        .allow_fma = options.allow_fma,
-                                        .statistics = options.statistics},
-                               .optimization_level = options.optimization_level,
-                               .simd_width_bits = options.simd_width_bits,
-                               .deadline = deadline,
-                               .cache = ObjectCache(options.cache_dir)};
+  ModuleOptions module_options{
+      .emit = {.deterministic = options.deterministic,
+               .allow_fma = options.allow_fma,
+               .statistics = options.statistics},
+      .optimization_level = options.optimization_level,
+      .simd_width_bits = options.simd_width_bits,
+      .num_threads = options.num_threads > 0 ? options.num_threads : runtime::default_threads(),
+      .deadline = deadline,
+      .cache = ObjectCache(options.cache_dir)};
   if (options.dump) {
     module_options.dump = [&](const std::string& stage, const std::string& text) {
       options.dump({stage, text});
@@ -168,9 +171,10 @@ void generate_code(Compiled& compiled, const CompileOptions& options, Clock::tim
   }
   const CompiledModule module = compile_module(compiled.optimized, module_options, compiled.constants);
   compiled.times.codegen_ms = module.codegen_ms;
-  compiled.code_bytes = static_cast<std::int64_t>(module.object.size());
+  for (const std::string& object : module.objects)
+    compiled.code_bytes += static_cast<std::int64_t>(object.size());
   const Clock::time_point link_start = Clock::now();
-  auto linked = link_object(module.object, kEntrySymbol, find_foreign_symbols(compiled.constants));
+  auto linked = link_objects(module.objects, kEntrySymbol, find_foreign_symbols(compiled.constants));
   compiled.times.llvm_ms = module.llvm_ms + milliseconds_since(link_start);
   if (!linked) {
     ir::internal_check(executable_memory_refused(), "the program links: " + linked.error());

@@ -32,6 +32,7 @@ struct CompileOptions {
   passes::PipelineOptions pipeline;
   int optimization_level = 2;  ///< of LLVM, 0 to 3
   int simd_width_bits = 0;     ///< 0: the host's widest useful one; 1: no SIMD
+  int num_threads = 0;         ///< at most so many compile; 0: as many as the process has processors
   bool interpret = false;      ///< no code is generated: the program runs in the reference interpreter
   bool deterministic = true;   ///< keep the reduction order (DESIGN.md §4)
   bool allow_fma = false;      ///< contract a*b+c

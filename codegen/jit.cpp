@@ -109,8 +109,9 @@ bool executable_memory_refused() {
   return refused;
 }
 
-std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
-    std::string object, const std::string& entry, std::span<const std::pair<std::string, void*>> symbols) {
+std::expected<std::unique_ptr<LinkedCode>, std::string> link_objects(
+    std::span<const std::string> objects, const std::string& entry,
+    std::span<const std::pair<std::string, void*>> symbols) {
   Process& process = Process::get();
   if (!process.error.empty()) return std::unexpected(process.error);
   static std::atomic<std::uint64_t> next_id = 0;
@@ -131,9 +132,11 @@ std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
       return std::unexpected(text_of(std::move(failed)));
     }
   }
-  auto buffer = llvm::MemoryBuffer::getMemBufferCopy(object, dylib->getName());
-  if (llvm::Error failed = process.jit->addObjectFile(*dylib, std::move(buffer))) {
-    return std::unexpected(text_of(std::move(failed)));
+  for (const std::string& object : objects) {
+    auto buffer = llvm::MemoryBuffer::getMemBufferCopy(object, dylib->getName());
+    if (llvm::Error failed = process.jit->addObjectFile(*dylib, std::move(buffer))) {
+      return std::unexpected(text_of(std::move(failed)));
+    }
   }
   auto address = process.jit->lookup(*dylib, entry);
   if (!address) return std::unexpected(text_of(address.takeError()));

@@ -20,8 +20,9 @@ class LinkedCode {
   void* entry() const { return entry_; }
 
  private:
-  friend std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
-      std::string object, const std::string& entry, std::span<const std::pair<std::string, void*>> symbols);
+  friend std::expected<std::unique_ptr<LinkedCode>, std::string> link_objects(
+      std::span<const std::string> objects, const std::string& entry,
+      std::span<const std::pair<std::string, void*>> symbols);
   LinkedCode() = default;
 
   struct Library;
@@ -33,11 +34,12 @@ class LinkedCode {
 /// linked then.
 bool executable_memory_refused();
 
-/// Links an object file against the runtime, the mathematical functions, the process and `symbols`, and looks
-/// up `entry`. The error is the linker's message.
+/// Links object files with each other, against the runtime, the mathematical functions, the
+/// process and `symbols`, and looks up `entry`. The error is the linker's message.
 ///
 /// Threads  safe from all; the only place that holds an LLJIT
-std::expected<std::unique_ptr<LinkedCode>, std::string> link_object(
-    std::string object, const std::string& entry, std::span<const std::pair<std::string, void*>> symbols);
+std::expected<std::unique_ptr<LinkedCode>, std::string> link_objects(
+    std::span<const std::string> objects, const std::string& entry,
+    std::span<const std::pair<std::string, void*>> symbols);
 
 }  // namespace weld::codegen

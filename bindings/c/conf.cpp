@@ -84,7 +84,7 @@ bool set_memory_limit(std::string_view value, Target target) {
 
 bool set_threads(std::string_view value, Target target) {
   const auto parsed = parse_integer(value, 1, 1024);
-  if (parsed) target.settings.num_threads = static_cast<int>(*parsed);
+  if (parsed) target.settings.num_threads = target.settings.compile.num_threads = static_cast<int>(*parsed);
   return parsed.has_value();
 }
 

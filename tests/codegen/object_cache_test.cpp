@@ -70,6 +70,29 @@ TEST_F(ObjectCacheTest, AHitWritesNothing) {
   EXPECT_EQ(read(files()[0]), content);
 }
 
+// Several threads compile a large module in parts, which are one file.
+TEST_F(ObjectCacheTest, PartsOfALargeModuleAreKeptTogether) {
+  const std::vector<std::int64_t> v = counting(1000);
+  const I64Vector args(v);
+  std::vector<std::string> contents;
+  std::vector<std::int64_t> results;
+  for (const int threads : {1, 4}) {
+    const std::string folder = cache_ + std::to_string(threads);
+    for (int run = 0; run < 2; ++run) {  // compiled, then from the file
+      clear_compile_cache();
+      const auto program = compile(kEveryBuilder, {.num_threads = threads, .cache_dir = folder});
+      const auto result = program->run(make_context(), &args, {.num_threads = 2});
+      ASSERT_TRUE(result);
+      results.push_back(as_i64(*result));
+    }
+    fs::directory_iterator written(folder);
+    contents.push_back(read(written->path()));
+    EXPECT_EQ(++written, fs::directory_iterator());
+  }
+  EXPECT_NE(contents[0], contents[1]);
+  for (const std::int64_t result : results) EXPECT_EQ(result, results[0]);
+}
+
 TEST_F(ObjectCacheTest, DamagedFilesAreReplaced) {
   compile_and_run();
   const fs::path file = files()[0];
