@@ -348,6 +348,8 @@ class Emitter {
 /// Lowering of the parts of expressions that fill a file of their own.
 Value emit_loop(Emitter& emitter, ir::Expr loop);
 Value emit_gather(Emitter& emitter, ir::Expr gather);
+Value emit_lookup_lanes(Emitter& emitter, ir::Expr lookup_lanes);
+Value emit_optlookup_lanes(Emitter& emitter, ir::Expr optlookup_lanes);
 Value emit_any_lane(Emitter& emitter, ir::Expr any_lane);
 Value emit_map_lanes(Emitter& emitter, ir::Expr map_lanes);
 Value emit_for_lanes(Emitter& emitter, ir::Expr for_lanes);

@@ -127,6 +127,8 @@ struct Lowering {
   }
 
   Value operator()(const ir::Gather&) const { return emit_gather(emitter, expr); }
+  Value operator()(const ir::LookupLanes&) const { return emit_lookup_lanes(emitter, expr); }
+  Value operator()(const ir::OptLookupLanes&) const { return emit_optlookup_lanes(emitter, expr); }
   Value operator()(const ir::AnyLane&) const { return emit_any_lane(emitter, expr); }
   Value operator()(const ir::MapLanes&) const { return emit_map_lanes(emitter, expr); }
   Value operator()(const ir::ForLanes&) const { return emit_for_lanes(emitter, expr); }

@@ -29,7 +29,7 @@ Effects own_effects(const Node& node, Annotations annotations) {
     return kNone;
   }
   if (std::get_if<Assert>(&node) || std::get_if<Lookup>(&node) || std::get_if<Slice>(&node) ||
-      std::get_if<Gather>(&node)) {
+      std::get_if<Gather>(&node) || std::get_if<LookupLanes>(&node)) {
     return kMayFail;
   }
   if (std::get_if<Iterate>(&node)) return Effects::kMayDiverge | kLoops | kAllocates;

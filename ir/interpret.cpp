@@ -726,6 +726,37 @@ class Interpreter {
     return to_lanes(elements, expr.type());
   }
 
+  Value visit(const LookupLanes& node, Expr expr) {
+    const Value zero = zero_value(node.dict.type().as<DictType>()->value);
+    return map_keys(node, expr, [&](bool active, const DictTable::Entry* entry) {
+      if (active && !entry) fail(ErrorCode::kKeyNotFoundError, expr.span());
+      return entry ? entry->value : zero;
+    });
+  }
+
+  Value visit(const OptLookupLanes& node, Expr expr) {
+    const bool has_values = num_lanes(expr.type().as<StructType>()->members[1]).has_value();
+    const Value zero = has_values ? zero_value(node.dict.type().as<DictType>()->value) : Value::structure({});
+    return map_keys(node, expr, [&](bool, const DictTable::Entry* entry) {
+      return Value::structure({Value::of(entry != nullptr), entry && has_values ? entry->value : zero});
+    });
+  }
+
+  // `make(active, entry)` for each lane; the entry is null where the mask is false or the key absent.
+  template <class Node, class Make>
+  Value map_keys(const Node& node, Expr expr, Make&& make) {
+    const Value dict = evaluate(node.dict);
+    const Value keys = evaluate(node.keys);
+    const Value mask = evaluate(node.mask);
+    std::vector<Value> results;
+    for (std::size_t lane = 0; lane < mask.lanes().size(); ++lane) {
+      const bool active = mask.lanes()[lane].as<bool>();
+      const auto found = active ? dict.dict().find(lane_of(keys, lane)) : std::nullopt;
+      results.push_back(make(active, found ? &dict.dict().entries()[*found] : nullptr));
+    }
+    return to_lanes(results, expr.type());
+  }
+
   Value visit(const AnyLane& node, Expr) {
     const Value mask = evaluate(node.mask);
     return Value::of<bool>(

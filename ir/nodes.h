@@ -402,6 +402,29 @@ struct Gather {
   static auto fields(auto& node) { return std::tie(node.vector, node.index, node.mask); }
 };
 
+/// `lookup` of lanes_type(K, n) in a dictionary whose keys and values consist of scalars, as
+/// lanes_type(V, n): for each lane where the mask is true; zero elsewhere.
+///
+/// The annotation `impl:plain` goes to the dictionary key by key, `impl:staged` with all keys of the group at
+/// once, so that their cache misses overlap. Without it that is decided while running.
+struct LookupLanes {
+  Expr dict;
+  Expr keys;
+  Expr mask;
+  static constexpr std::string_view kKeyword = "lookup_lanes";
+  static auto fields(auto& node) { return std::tie(node.dict, node.keys, node.mask); }
+};
+
+/// The same for `optlookup`: lanes_type({bool,V}, n), zero where the mask is false or the key absent. Values
+/// that do not consist of scalars are left out, as in lanes_type.
+struct OptLookupLanes {
+  Expr dict;
+  Expr keys;
+  Expr mask;
+  static constexpr std::string_view kKeyword = "optlookup_lanes";
+  static auto fields(auto& node) { return std::tie(node.dict, node.keys, node.mask); }
+};
+
 /// Whether the mask is true for any lane.
 struct AnyLane {
   Expr mask;
@@ -430,11 +453,11 @@ struct ForLanes {
   static auto fields(auto& node) { return std::tie(node.builder, node.values, node.mask, node.function); }
 };
 
-using Node =
-    std::variant<Literal, StringLiteral, Ident, Let, Lambda, Apply, Cast, Unary, Binary, Assert, Broadcast,
-                 If, Select, Iterate, MakeStruct, MakeVector, GetField, Zip, Length, Lookup, OptLookup,
-                 KeyExists, Slice, Sort, PartialSort, Serialize, Deserialize, ForeignCall, ToVec, For,
-                 NewBuilder, Merge, MergeMasked, Result, Gather, AnyLane, MapLanes, ForLanes>;
+using Node = std::variant<Literal, StringLiteral, Ident, Let, Lambda, Apply, Cast, Unary, Binary, Assert,
+                          Broadcast, If, Select, Iterate, MakeStruct, MakeVector, GetField, Zip, Length,
+                          Lookup, OptLookup, KeyExists, Slice, Sort, PartialSort, Serialize, Deserialize,
+                          ForeignCall, ToVec, For, NewBuilder, Merge, MergeMasked, Result, Gather,
+                          LookupLanes, OptLookupLanes, AnyLane, MapLanes, ForLanes>;
 static_assert(std::is_trivially_destructible_v<Node>);
 
 struct ExprRecord {

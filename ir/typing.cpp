@@ -423,6 +423,42 @@ struct TypeRule {
     require_mask(node.mask, index->lanes);
     return lanes_type(vector->element, index->lanes, arena);
   }
+  Type operator()(const LookupLanes& node) const {
+    const DictType& dict = require_keys(node.dict, node.keys, node.mask);
+    if (!has_only_scalars(dict.value)) {
+      reject(node.dict.span(),
+             fmt::format("the values of lookup_lanes consist of scalars, not of {}", to_string(dict.value)));
+    }
+    return lanes_type(dict.value, *num_lanes(node.mask.type()), arena);
+  }
+  Type operator()(const OptLookupLanes& node) const {
+    const DictType& dict = require_keys(node.dict, node.keys, node.mask);
+    const Type value = has_only_scalars(dict.value)
+                           ? lanes_type(dict.value, *num_lanes(node.mask.type()), arena)
+                           : arena.structure({});
+    return arena.structure({node.mask.type(), value});
+  }
+  // A dictionary whose keys have lanes, lanes of its keys, and as many of the mask.
+  const DictType& require_keys(Expr dict, Expr keys, Expr mask) const {
+    const auto* type = dict.type().as<DictType>();
+    if (!type || !has_only_scalars(type->key)) {
+      reject(dict.span(), fmt::format("a dictionary whose keys consist of scalars is expected, not {}",
+                                      to_string(dict.type())));
+    }
+    const auto* lanes = mask.type().as<SimdType>();
+    if (!lanes)
+      reject(mask.span(),
+             fmt::format("the mask has type {}, but simd of bool is expected", to_string(mask.type())));
+    require_mask(mask, lanes->lanes);
+    require_type(keys, lanes_type(type->key, lanes->lanes, arena), "the keys");
+    return *type;
+  }
+  static bool has_only_scalars(Type type) {
+    if (type.as<ScalarType>()) return true;
+    const auto* structure = type.as<StructType>();
+    return structure && !structure->members.empty() &&
+           std::ranges::all_of(structure->members, has_only_scalars);
+  }
   Type operator()(const AnyLane& node) const {
     const auto* mask = node.mask.type().as<SimdType>();
     if (!mask || mask->kind != ScalarKind::kBool) {

@@ -114,7 +114,8 @@ class ScopeChecker {
     if (expr.is<PartialSort>()) reject(expr.span(), "a sort of the first elements is an internal form");
     const auto* loop = expr.as<For>();
     const bool has_lanes = loop && loop->lanes;
-    if (has_lanes || expr.is<Gather>() || expr.is<AnyLane>() || expr.is<MapLanes>() || expr.is<ForLanes>())
+    if (has_lanes || expr.is<Gather>() || expr.is<LookupLanes>() || expr.is<OptLookupLanes>() ||
+        expr.is<AnyLane>() || expr.is<MapLanes>() || expr.is<ForLanes>())
       reject(expr.span(), "lanes are an internal form");
     check_type(expr.type(), expr.span());
   }

@@ -311,6 +311,9 @@ constexpr std::string_view kInternal[] = {
     "|v: vec[f64], x: simd[i64,16], m: simd[bool,16]| gather(v, x, m)",
     "|x: simd[i64,16], y: simd[f32,16], m: simd[bool,16]| map_lanes({x, y}, m, |e: {i64, f32}| f32(e.$0) + "
     "e.$1)",
+    "|d: dict[i64,f64], x: simd[i64,16], m: simd[bool,16]| lookup_lanes(d, x, m)",
+    "|d: dict[{i64,i8},vec[i8]], x: {simd[i64,32], simd[i8,32]}, m: simd[bool,32]| @(impl:staged) "
+    "optlookup_lanes(d, x, m)",
     "|m: simd[bool,32]| if(any_lane(m), 1, 2)",
     "|v: vec[i64]| result(for(v, merger[i64,+], |b, i, x| merge(b, x), |b: merger[i64,+], i: simd[i64,16], "
     "x: simd[i64,16]| merge(b, x, x > broadcast[16](0L))))",
