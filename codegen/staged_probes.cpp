@@ -3,6 +3,7 @@
 #include "codegen/builders/builder.h"
 #include "codegen/dictionaries.h"
 #include "codegen/lane_memory.h"
+#include "ir/typing.h"
 
 // Lookups of many keys at once (ir::LookupLanes, ir::OptLookupLanes).
 
@@ -20,7 +21,10 @@ class Probes {
   /// The values' type is an empty struct where nobody wants them.
   template <class Node>
   Probes(Emitter& emitter, const Node& node, ir::Type values)
-      : emitter_(emitter), num_lanes_(node.mask.type().template as<ir::SimdType>()->lanes), values_(values) {
+      : emitter_(emitter),
+        mask_type_(node.mask.type()),
+        num_lanes_(*ir::num_lanes(mask_type_)),
+        values_(values) {
     const auto& types = *node.dict.type().template as<ir::DictType>();
     entry_ = {types.key, types.value};
     const auto* structure = values.as<ir::StructType>();
@@ -32,15 +36,20 @@ class Probes {
 
   llvm::Value* mask() const { return mask_; }
 
-  // One key after the other.
-  Probed plain() {
+  Probed look_up(ir::Annotations annotations) {
     const ir::Type boolean = ir::Type::scalar(ir::ScalarKind::kBool);
-    const SpilledLanes inputs(emitter_, entry_.key, keys_);
+    const SpilledLanes keys(emitter_, entry_.key, keys_);
+    const LaneHashes hashes(emitter_, entry_.key, dict_, keys_, keys, active());
     SpilledLanes found(emitter_, boolean, {boolean, {llvm::Constant::getNullValue(mask_->getType())}});
     std::optional<SpilledLanes> values;
     if (has_values_) values.emplace(emitter_, entry_.value, emitter_.zero(values_));
-    for_each_lane(emitter_, mask_, num_lanes_, [&](llvm::Value* lane) {
-      llvm::Value* entry = find_entry(emitter_, entry_, dict_, inputs.lane(emitter_, lane));
+    if (ir::annotated_word(annotations, "impl", "staged"))
+      fetch(hashes);
+    else if (!ir::annotated_word(annotations, "impl", "plain"))
+      emitter_.when(is_large(emitter_, dict_), [&] { fetch(hashes); });
+    for_each_lane(emitter_, active(), num_lanes_, [&](llvm::Value* lane) {
+      const Value key = keys.lane(emitter_, lane);
+      llvm::Value* entry = find_entry(emitter_, entry_, dict_, key, hashes.lane(emitter_, lane));
       emitter_.when(emitter_.ir.CreateIsNotNull(entry), [&] {
         found.set_lane(emitter_, lane, {boolean, {emitter_.ir.getTrue()}});
         if (!values) return;
@@ -53,6 +62,21 @@ class Probes {
   }
 
  private:
+  // Starts to read what the keys will be found in.
+  void fetch(const LaneHashes& hashes) {
+    for_each_lane(emitter_, active(), num_lanes_,
+                  [&](llvm::Value* lane) { prefetch_slot(emitter_, dict_, hashes.lane(emitter_, lane)); });
+    for_each_lane(emitter_, active(), num_lanes_, [&](llvm::Value* lane) {
+      prefetch_entry(emitter_, entry_, dict_, hashes.lane(emitter_, lane));
+    });
+  }
+
+  // Null: all lanes.
+  llvm::Value* active() const {
+    const auto* constant = llvm::dyn_cast<llvm::Constant>(mask_);
+    return constant && constant->isAllOnesValue() ? nullptr : mask_;
+  }
+
   Emitter& emitter_;
   ir::Type mask_type_;
   std::uint32_t num_lanes_;
@@ -68,7 +92,7 @@ class Probes {
 
 Value emit_lookup_lanes(Emitter& emitter, ir::Expr expr) {
   Probes probes(emitter, *expr.as<ir::LookupLanes>(), expr.type());
-  const Probed probed = probes.plain();
+  const Probed probed = probes.look_up(expr.annotations());
   llvm::Value* absent = emitter.ir.CreateAnd(probes.mask(), emitter.ir.CreateNot(probed.found));
   emitter.fail_if(any_lane(emitter, absent), ErrorCode::kKeyNotFoundError, expr.span());
   return probed.values;
@@ -76,7 +100,7 @@ Value emit_lookup_lanes(Emitter& emitter, ir::Expr expr) {
 
 Value emit_optlookup_lanes(Emitter& emitter, ir::Expr expr) {
   Probes probes(emitter, *expr.as<ir::OptLookupLanes>(), expr.type().as<ir::StructType>()->members[1]);
-  const Probed probed = probes.plain();
+  const Probed probed = probes.look_up(expr.annotations());
   Value made{expr.type(), {probed.found}};
   made.leaves.append(probed.values.leaves.begin(), probed.values.leaves.end());
   return made;

@@ -22,6 +22,8 @@ constexpr double kCaptureCost = 1;  // taking one lane out of a vector
 constexpr double kSkippedCost = 3;  // what skipping must save to pay for looking whether any lane is left
 constexpr double kAlwaysSkippedCost = 30;  // what is worth looking in any case
 constexpr double kHoistedCost = 3;         // operands of islands that are worth computing in lanes
+constexpr double kProbeCost = 25;          // a lookup in a dictionary
+constexpr double kProbeCostInLanes = 17;   // while those of other lanes wait for memory as well
 constexpr double kRepeatedCost = 8;        // values without lanes that islands may compute again
 
 constexpr int kLatencyChain = 64;  // operations, each waiting for the last, that leave a processor idle
@@ -513,7 +515,14 @@ class LanesBuilder {
       if (!has_lanes(field->value.type())) return island(expr, mask);
       return member_of(named(lanes_of(field->value, mask), "s"), field->index, span);
     }
-    if (const auto* lookup = expr.as<ir::Lookup>()) return gathered(*lookup, expr, mask);
+    if (const auto* lookup = expr.as<ir::Lookup>()) {
+      if (!lookup->container.type().as<ir::DictType>()) return gathered(*lookup, expr, mask);
+      return looked_up<ir::LookupLanes>(lookup->container, lookup->key, expr, mask);
+    }
+    if (const auto* lookup = expr.as<ir::OptLookup>())
+      return looked_up<ir::OptLookupLanes>(lookup->dict, lookup->key, expr, mask);
+    if (const auto* exists = expr.as<ir::KeyExists>())
+      return looked_up<ir::OptLookupLanes>(exists->dict, exists->key, expr, mask);
     if (const auto* assertion = expr.as<ir::Assert>()) return asserted(*assertion, expr, mask);
     return island(expr, mask);
   }
@@ -644,6 +653,18 @@ class LanesBuilder {
     const ir::Expr vector = outside_of_islands(lookup.container);
     const ir::Expr lanes = arena_.make<ir::Gather>(expr.span(), vector, index, mask_or_all(mask));
     return parts_of_lanes(expr.type(), ir::is_scalar(expr.type()) ? lanes : bind(lanes, "x"));
+  }
+  // Keys of a dictionary, all at once.
+  template <class Form>
+  LaneValue looked_up(ir::Expr dict, ir::Expr key, ir::Expr expr, ir::Expr mask) {
+    if (varies(dict) || !has_lanes(key.type()) || (mask && ir::may_fail_or_diverge(dict)))
+      return island(expr, mask);
+    add_cost(kProbeCost, kProbeCostInLanes);
+    const ir::Expr keys = lanes_of_value(lanes_of(key, mask));
+    const Form form{outside_of_islands(dict), keys, mask_or_all(mask)};
+    const ir::Expr name = bind(arena_.add(form, expr.span(), expr.annotations()), "x");
+    if (expr.is<ir::KeyExists>()) return in_lanes(expr.type(), arena_.make<ir::GetField>(span_, name, 0u));
+    return parts_of_lanes(expr.type(), name);
   }
   // As i32 where the index was no wider.
   ir::Expr index_in_lanes(ir::Expr key, ir::Expr mask) {

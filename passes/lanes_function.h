@@ -29,8 +29,8 @@ enum class LoopPlace : std::uint8_t { kOutermost, kNested };
 /// - Scalars that differ become simd, structs of scalars structs of simd; the others stay scalars.
 /// - Branches on what differs evaluate both sides: values are selected, merges masked. A side that may fail
 ///   is evaluated under its mask; one that is expensive, or rare, only where any lane needs it (`any_lane`).
-/// - Lookups in vectors become gathers.
-/// - What has no lanes (strings, dictionaries, loops, …) is evaluated lane by lane, in map_lanes where it
+/// - Lookups in vectors become gathers, those in dictionaries by keys of scalars lookups of all lanes' keys.
+/// - What has no lanes (strings, loops, …) is evaluated lane by lane, in map_lanes where it
 ///   gives scalars and in for_lanes where it merges, for the lanes that get there. Its operands are computed
 ///   in lanes first. Two merges of one iteration into a builder whose result depends on their order go
 ///   through for_lanes too.

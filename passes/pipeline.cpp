@@ -23,6 +23,7 @@
 #include "passes/predicate_merges.h"
 #include "passes/reduce_strength.h"
 #include "passes/rewrite_moments.h"
+#include "passes/share_probes.h"
 #include "passes/simplify_algebra.h"
 #include "passes/simplify_sorts.h"
 #include "passes/split_vectors.h"
@@ -63,6 +64,7 @@ constexpr std::array kPasses{
          eliminate_common_subexpressions, false},
     Pass{"order_conjuncts", "evaluates the parts of conditions in the order that costs least",
          order_conjuncts, false},
+    Pass{"share_probes", "looks once for keys that are asked for first", share_probes, false},
     Pass{"predicate_merges", "merges selected values instead of branching around merges", predicate_merges,
          false},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
@@ -78,8 +80,8 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "simplify_sorts",   "unroll_loops",     "inline_lets",
     "fold_constants",   "simplify_algebra", "eliminate_common_subexpressions",
     "reduce_strength",  "inline_lets",      "order_conjuncts",
-    "tile_loops",       "infer_sizes",      "predicate_merges",
-    "vectorise_loops",
+    "tile_loops",       "infer_sizes",      "share_probes",
+    "predicate_merges", "vectorise_loops",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.

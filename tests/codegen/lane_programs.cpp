@@ -30,6 +30,7 @@ class Programs {
     operators();
     elements();
     forms();
+    lookups();
     failures();
     return std::move(programs_);
   }
@@ -376,6 +377,95 @@ class Programs {
     add_over_i64("iterate_in_lanes", "merger[i64,+]", "merger[i64,+]",
                  "merge(b, iterate({e, 0}, |s| {{s.$0 * 3L + i, s.$1 + 1}, s.$1 < 4}).$0)",
                  "merge(b, iterate({e, 0}, |s| {{s.$0 * broadcast[$N](3L) + i, s.$1 + 1}, s.$1 < 4}).$0)");
+  }
+
+  // A loop over v into a dictionary d of the keys that are not negative.
+  void add_lookup(std::string name, std::string_view key, std::string_view value, std::string_view condition,
+                  std::string_view builder, std::string_view scalar, std::string_view lanes) {
+    for (const std::string_view impl : {"plain", "staged"}) {
+      std::string text = fmt::format(
+          "|t: i64, v: vec[i64]| let d = result(for(v, {}, |b, i, e| if({}, merge(b, {{{}, {}}}), b)));\n"
+          "result(@(block:128)for(v, {}, |b, i, e| {}, |b: {}, i: simd[i64,$N], e: simd[i64,$N]| {}))",
+          value.starts_with("vec") ? fmt::format("groupmerger[{},i64]", type_of(key))
+                                   : fmt::format("dictmerger[{},{},+]", type_of(key), value),
+          condition, key, value_of(value), builder, scalar, builder, lanes);
+      for (std::size_t at; (at = text.find("$I")) != std::string::npos;)
+        text.replace(at, 2, fmt::format("@(impl:{})", impl));
+      add(fmt::format("{}_{}", name, impl), std::move(text));
+    }
+  }
+  static std::string_view type_of(std::string_view key) {
+    if (key.starts_with("f64")) return "f64";
+    if (key.starts_with("f32")) return "f32";
+    if (key.starts_with("i8")) return "i8";
+    if (key.starts_with("u16")) return "u16";
+    if (key.ends_with("bool(e)")) return "bool";
+    return key.starts_with("{") ? "{i64,i8}" : "i64";
+  }
+  static std::string_view value_of(std::string_view type) {
+    if (type == "i64" || type.starts_with("vec")) return "i";
+    return type == "f64" ? "f64(i) / 4.0" : "{i, f32(i), i8(e)}";
+  }
+
+  void lookups() {
+    add_lookup("lookup", "e", "f64", "true", "merger[f64,+]", "if(e > t, merge(b, lookup(d, e)), b)",
+               "let m = e > broadcast[$N](t); merge(b, $I lookup_lanes(d, e, m), m)");
+    add_lookup("lookup_all", "e", "i64", "true", "appender[i64]", "merge(b, lookup(d, e))",
+               "merge(b, $I lookup_lanes(d, e, broadcast[$N](true)))");
+    add_lookup("lookup_of_absent_under_mask", "e", "i64", "e > 0L", "appender[i64]",
+               "if(e > 0L & e > t, merge(b, lookup(d, e)), b)",
+               "let m = e > broadcast[$N](0L) & e > broadcast[$N](t); merge(b, $I lookup_lanes(d, e, m), m)");
+    add_lookup("lookup_fails", "e", "i64", "e < 70L", "merger[i64,+]", "if(e > t, merge(b, lookup(d, e)), b)",
+               "let m = e > broadcast[$N](t); merge(b, $I lookup_lanes(d, e, m), m)");
+    add_lookup("lookup_in_empty", "e", "i64", "e < e", "appender[i64]",
+               "if(e > t, merge(b, lookup(d, e)), b)",
+               "let m = e > broadcast[$N](t); merge(b, $I lookup_lanes(d, e, m), m)");
+    add_lookup("division_fails_before_lookup", "e", "i64", "e < 70L", "merger[i64,+]",
+               "merge(b, 100L / (e - 3L) + lookup(d, e))",
+               "merge(b, broadcast[$N](100L) / (e - broadcast[$N](3L)) + "
+               "$I lookup_lanes(d, e, broadcast[$N](true)))");
+    for (const std::string_view value : {"i64", "f64", "{i64,f32,i8}"}) {
+      const bool is_struct = value.starts_with("{");
+      add_lookup(fmt::format("optlookup_{}", is_struct ? "struct" : value), "e", value, "e > 0L",
+                 fmt::format("appender[{{bool,{}}}]", is_struct ? "f32" : value),
+                 fmt::format("if(e > t, let r = optlookup(d, e); merge(b, {{r.$0, r.$1{}}}), b)",
+                             is_struct ? ".$1" : ""),
+                 fmt::format("let m = e > broadcast[$N](t); let r = $I optlookup_lanes(d, e, m); "
+                             "merge(b, {{r.$0, r.$1{}}}, m)",
+                             is_struct ? ".$1" : ""));
+    }
+    add_lookup("key_exists", "e", "i64", "e > 0L", "appender[i64]", "if(keyexists(d, e), merge(b, e), b)",
+               "merge(b, e, $I optlookup_lanes(d, e, broadcast[$N](true)).$0)");
+    add_lookup("key_of_group_exists", "e", "vec[i64]", "e > 0L", "appender[i64]",
+               "if(keyexists(d, e + 1L), merge(b, e), b)",
+               "let r = $I optlookup_lanes(d, e + broadcast[$N](1L), broadcast[$N](true)); "
+               "merge(b, e, r.$0)");
+    // -0 is 0, and NaN itself.
+    for (const std::string_view kind : {"f64", "f32"}) {
+      add_lookup(
+          fmt::format("keys_{}", kind), fmt::format("{0}(e % 5L) / {0}(e % 3L)", kind), "i64", "e > 0L",
+          "appender[{bool,i64}]",
+          fmt::format("let r = optlookup(d, -{0}(e % 5L) / {0}(e % 3L)); merge(b, {{r.$0, r.$1}})", kind),
+          fmt::format("let r = $I optlookup_lanes(d, -{0}(e % broadcast[$N](5L)) / "
+                      "{0}(e % broadcast[$N](3L)), broadcast[$N](true)); merge(b, r)",
+                      kind));
+    }
+    add_lookup("keys_i8", "i8(e)", "i64", "e > 0L", "appender[{bool,i64}]", "merge(b, optlookup(d, i8(e)))",
+               "merge(b, $I optlookup_lanes(d, i8(e), broadcast[$N](true)))");
+    add_lookup("keys_u16", "u16(e)", "i64", "e > 0L", "appender[{bool,i64}]",
+               "merge(b, optlookup(d, u16(e)))",
+               "merge(b, $I optlookup_lanes(d, u16(e), broadcast[$N](true)))");
+    add_lookup("keys_struct", "{e, i8(e % 3L)}", "i64", "e > 0L", "appender[{bool,i64}]",
+               "if(e > t, merge(b, optlookup(d, {e, i8(i % 3L)})), b)",
+               "let m = e > broadcast[$N](t); "
+               "merge(b, $I optlookup_lanes(d, {e, i8(i % broadcast[$N](3L))}, m), m)");
+    // The value of one is the key of the next, looked for where there is one.
+    add_lookup("lookups_of_lookups", "e", "i64", "e > 0L", "appender[i64]",
+               "let r = optlookup(d, e); if(r.$0, let s = optlookup(d, r.$1); "
+               "if(s.$0, merge(b, lookup(d, s.$1 * 0L + e)), b), b)",
+               "let r = $I optlookup_lanes(d, e, broadcast[$N](true)); "
+               "let s = $I optlookup_lanes(d, r.$1, r.$0); let m = r.$0 & s.$0; "
+               "merge(b, $I lookup_lanes(d, s.$1 * broadcast[$N](0L) + e, m), m)");
   }
 
   void failures() {

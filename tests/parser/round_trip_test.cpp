@@ -63,7 +63,7 @@ TEST(InternalForms, AreRejectedWithoutTheOption) {
   for (const std::string_view text : internal_programs()) {
     if (error_code_of(text) == ErrorCode::kCompileError) ++rejected;
   }
-  EXPECT_EQ(rejected, 20);
+  EXPECT_EQ(rejected, 22);
   EXPECT_EQ(errors_of("|b: appender[i64]| merge(b, 1L, true)"),
             "1:20: merge takes 2 arguments, but 3 are given");
   EXPECT_EQ(errors_of("|x: simd[f64,8]| x"), "1:13: expected ']', found ','");

@@ -106,6 +106,16 @@ Expr ExpressionGenerator::dict_element(Type type, int budget) {
   const Expr container = value(dict, budget / 2);
   const Expr key = value(dict.as<ir::DictType>()->key, budget / 3);
   if (risks()) return arena_.make<ir::Lookup>({}, container, key);
+  if (random_.chance(40)) {
+    // if(keyexists(d, k), lookup(d, k), …)
+    return let(container, [&](Expr names) {
+      return let(key, [&](Expr name) {
+        Expr asked = arena_.make<ir::KeyExists>({}, names, name);
+        if (random_.chance(30)) asked = binary(BinaryOp::kLogicalAnd, condition(2), asked);
+        return arena_.make<ir::If>({}, asked, arena_.make<ir::Lookup>({}, names, name), leaf(type));
+      });
+    });
+  }
   return field(arena_.make<ir::OptLookup>({}, container, key), 1);
 }
 
