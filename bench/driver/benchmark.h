@@ -12,7 +12,7 @@ namespace weld::bench {
 struct BenchmarkOptions {
   double scale_factor = 1;  ///< of TPC-H
   int runs = 11;            ///< to take the median of
-  // Of the benchmark `workloads`:
+  // Of the benchmarks `workloads` and `micro`:
   double scale = 1;                   ///< multiplies the rows
   std::vector<std::string> only;      ///< names, or how they begin; empty: all
   std::vector<int> threads = {1, 2};  ///< numbers of them
@@ -42,8 +42,12 @@ std::span<const Benchmark> benchmarks();
 /// of memory. Runs of the two alternate, so that a change of the machine's speed meets both.
 Report run_tpch_benchmark(const BenchmarkOptions& options);
 
-/// What single parts cost: compiling, starting a run, generating data, reproducible reductions.
+/// Single operations on single distributions of data, beside C++ written by hand, DuckDB, pandas and Polars
+/// (runs alternate), with the ratios that are asked for.
 Report run_micro_benchmark(const BenchmarkOptions& options);
+
+/// What single parts cost: compiling, starting a run, generating data, reproducible reductions.
+Report run_parts_benchmark(const BenchmarkOptions& options);
 
 /// What our passes take, without LLVM, for a chain of element-wise operations and for columns of a table.
 Report run_passes_benchmark(const BenchmarkOptions& options);

@@ -56,22 +56,23 @@ int main(int argc, char** argv) {
   app.add_option("--runs", options.benchmark.runs, "Runs to take the median of")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  app.add_option("--scale", options.benchmark.scale, "Multiplies the rows of workloads")
+  app.add_option("--scale", options.benchmark.scale, "Multiplies the rows of workloads and cases")
       ->capture_default_str();
-  app.add_option("--only", options.benchmark.only, "Workloads to run, by name or its beginning")
+  app.add_option("--only", options.benchmark.only, "Workloads and cases to run, by name or its beginning")
       ->delimiter(',');
-  app.add_option("--threads", options.benchmark.threads, "Numbers of threads for workloads")
+  app.add_option("--threads", options.benchmark.threads, "Numbers of threads for workloads and cases")
       ->delimiter(',')
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   app.add_option("--systems", options.benchmark.systems,
-                 "Systems to run workloads: weld, native, numpy, …, and ablation")
+                 "Systems to run: weld, native, duckdb, pandas, …, and ablation")
       ->delimiter(',');
   app.add_option("--passes", options.benchmark.passes,
                  "Passes for workloads, in the place of the default ones")
       ->delimiter(',');
-  app.add_option("--programs", options.benchmark.programs,
-                 "Folder to write the programs of workloads to, for `weld explain`, instead of running them");
+  app.add_option(
+      "--programs", options.benchmark.programs,
+      "Folder to write the programs of workloads and cases to, for `weld explain`, instead of running them");
   try {
     app.parse(argc, argv);
     if (!run(options)) return kFailure;

@@ -22,7 +22,20 @@ struct QueryResult {
   void* internal;
 };
 
-enum TypeId : std::uint32_t { kInteger = 4, kDate = 13, kVarchar = 17 };
+enum TypeId : std::uint32_t { kInteger = 4, kBigint = 5, kDouble = 11, kDate = 13, kVarchar = 17 };
+
+// A string in a vector: as it is up to 12 bytes, else its first 4 and a pointer to all.
+struct VectorString {
+  std::uint32_t length;
+  char bytes[12];
+
+  std::string_view view() const {
+    if (length <= sizeof bytes) return {bytes, length};
+    const char* text;
+    std::memcpy(&text, bytes + 4, sizeof text);
+    return {text, length};
+  }
+};
 
 struct Api {
   const char* (*library_version)();
@@ -37,6 +50,9 @@ struct Api {
   Index (*row_count)(QueryResult* result);
   char* (*value_varchar)(QueryResult* result, Index column, Index row);
   void (*free)(void* memory);
+  std::uint32_t (*column_type)(QueryResult* result, Index column);
+  Handle (*fetch_chunk)(QueryResult result);
+  Index (*data_chunk_get_size)(Handle chunk);
   Handle (*create_logical_type)(std::uint32_t type);
   Handle (*create_decimal_type)(std::uint8_t width, std::uint8_t scale);
   void (*destroy_logical_type)(Handle* type);
@@ -76,6 +92,9 @@ Api open_api(const std::filesystem::path& path) {
   find_symbol(library, "row_count", api.row_count);
   find_symbol(library, "value_varchar", api.value_varchar);
   find_symbol(library, "free", api.free);
+  find_symbol(library, "column_type", api.column_type);
+  find_symbol(library, "fetch_chunk", api.fetch_chunk);
+  find_symbol(library, "data_chunk_get_size", api.data_chunk_get_size);
   find_symbol(library, "create_logical_type", api.create_logical_type);
   find_symbol(library, "create_decimal_type", api.create_decimal_type);
   find_symbol(library, "destroy_logical_type", api.destroy_logical_type);
@@ -124,6 +143,18 @@ std::int64_t whole_number(const tpch::Column& column, std::int64_t row) {
       break;
   }
   return column.values<std::uint8_t>()[index];
+}
+
+// Makes the strings that end at these places of the column's text.
+void point_into_text(ResultColumn& column, const std::vector<std::size_t>& ends) {
+  column.elements.resize(ends.size() * sizeof(workloads::native::String));
+  std::size_t begin = 0;
+  for (std::size_t row = 0; row < ends.size(); ++row) {
+    const workloads::native::String string{reinterpret_cast<const std::uint8_t*>(column.text.data()) + begin,
+                                           static_cast<std::int64_t>(ends[row] - begin)};
+    std::memcpy(column.elements.data() + row * sizeof string, &string, sizeof string);
+    begin = ends[row];
+  }
 }
 
 }  // namespace
@@ -176,6 +207,40 @@ struct DuckDb::State {
     }
   }
 
+  // Likewise.
+  void fill(Handle vector, const ColumnView& column, std::int64_t first, std::int64_t num_rows) const {
+    if (column.type == ElementType::kString) {
+      for (std::int64_t i = 0; i < num_rows; ++i) {
+        const std::string_view text = column.at<workloads::native::String>(first + i).view();
+        api.vector_assign_string_element_len(vector, static_cast<Index>(i), text.data(), text.size());
+      }
+    } else {
+      std::memcpy(api.vector_get_data(vector), column.first + first * column.stride_bytes,
+                  static_cast<std::size_t>(num_rows * column.stride_bytes));
+    }
+  }
+
+  // Appends rows to a table; `fill(vector, column, first row, number of rows)` makes the parts of its
+  // columns. Takes the types.
+  void append(std::string_view table, std::vector<Handle>& types, std::int64_t num_rows, auto&& fill) const {
+    Handle chunk = api.create_data_chunk(types.data(), types.size());
+    for (Handle& type : types) api.destroy_logical_type(&type);
+    Handle appender = nullptr;
+    bool failed = api.appender_create(connection, nullptr, std::string(table).c_str(), &appender) != 0;
+    const auto chunk_rows = static_cast<std::int64_t>(api.vector_size());
+    for (std::int64_t first = 0; first < num_rows && !failed; first += chunk_rows) {
+      const std::int64_t count = std::min(chunk_rows, num_rows - first);
+      api.data_chunk_reset(chunk);
+      for (std::size_t i = 0; i < types.size(); ++i)
+        fill(api.data_chunk_get_vector(chunk, i), i, first, count);
+      api.data_chunk_set_size(chunk, static_cast<Index>(count));
+      failed = api.append_data_chunk(appender, chunk) != 0;
+    }
+    api.destroy_data_chunk(&chunk);
+    failed = api.appender_destroy(&appender) != 0 || failed;
+    if (failed) throw DuckDbError(fmt::format("cannot append to {}", table));
+  }
+
   Handle logical_type(const tpch::ColumnSchema& schema) const {
     if (is_decimal(schema)) return api.create_decimal_type(kDecimalWidth, kDecimalScale);
     if (schema.kind == tpch::ColumnKind::kDate) return api.create_logical_type(kDate);
@@ -221,7 +286,6 @@ void DuckDb::execute(std::string_view sql) {
 }
 
 void DuckDb::load(const tpch::Table& table) {
-  const Api& api = state_->api;
   std::vector<const tpch::Column*> columns;
   std::vector<Handle> types;
   std::string definitions;
@@ -235,24 +299,67 @@ void DuckDb::load(const tpch::Table& table) {
   if (columns.empty()) return;
   execute(fmt::format("CREATE TABLE {} ({})", table.name(), definitions));
 
-  Handle chunk = api.create_data_chunk(types.data(), types.size());
-  for (Handle& type : types) api.destroy_logical_type(&type);
-  Handle appender = nullptr;
-  bool failed =
-      api.appender_create(state_->connection, nullptr, std::string(table.name()).c_str(), &appender) != 0;
-  const auto chunk_rows = static_cast<std::int64_t>(api.vector_size());
-  for (std::int64_t first = 0; first < table.num_rows() && !failed; first += chunk_rows) {
-    const std::int64_t num_rows = std::min(chunk_rows, table.num_rows() - first);
-    api.data_chunk_reset(chunk);
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      state_->fill(api.data_chunk_get_vector(chunk, i), *columns[i], first, num_rows);
-    }
-    api.data_chunk_set_size(chunk, static_cast<Index>(num_rows));
-    failed = api.append_data_chunk(appender, chunk) != 0;
+  state_->append(table.name(), types, table.num_rows(),
+                 [&](Handle vector, std::size_t column, std::int64_t first, std::int64_t num_rows) {
+                   state_->fill(vector, *columns[column], first, num_rows);
+                 });
+}
+
+void DuckDb::load(const PlainTable& table) {
+  std::vector<Handle> types;
+  std::string definitions;
+  for (const PlainTable::Column& column : table.columns) {
+    const bool is_string = column.values.type == ElementType::kString;
+    const bool is_i64 = column.values.type == ElementType::kI64;
+    definitions += fmt::format("{}{} {} NOT NULL", types.empty() ? "" : ", ", column.name,
+                               is_string ? "VARCHAR"
+                               : is_i64  ? "BIGINT"
+                                         : "DOUBLE");
+    types.push_back(state_->api.create_logical_type(is_string ? kVarchar : is_i64 ? kBigint : kDouble));
   }
-  api.destroy_data_chunk(&chunk);
-  failed = api.appender_destroy(&appender) != 0 || failed;
-  if (failed) throw DuckDbError(fmt::format("cannot append to {}", table.name()));
+  execute(fmt::format("CREATE TABLE {} ({})", table.name, definitions));
+  state_->append(table.name, types, table.num_rows(),
+                 [&](Handle vector, std::size_t column, std::int64_t first, std::int64_t num_rows) {
+                   state_->fill(vector, table.columns[column].values, first, num_rows);
+                 });
+}
+
+std::vector<ResultColumn> DuckDb::fetch(std::string_view sql) {
+  const Api& api = state_->api;
+  QueryResult result = state_->run(sql);
+  std::vector<ResultColumn> columns(api.column_count(&result));
+  std::vector<std::vector<std::size_t>> ends(columns.size());  // of strings, in the text
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const std::uint32_t type = api.column_type(&result, i);
+    if (type != kBigint && type != kDouble && type != kVarchar) {
+      api.destroy_result(&result);
+      throw DuckDbError(fmt::format("column {} is no BIGINT, DOUBLE or VARCHAR", i));
+    }
+    columns[i].type = type == kBigint   ? ElementType::kI64
+                      : type == kDouble ? ElementType::kF64
+                                        : ElementType::kString;
+  }
+  while (Handle chunk = api.fetch_chunk(result)) {
+    const Index num_rows = api.data_chunk_get_size(chunk);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const auto* const data =
+          static_cast<const std::byte*>(api.vector_get_data(api.data_chunk_get_vector(chunk, i)));
+      if (columns[i].type != ElementType::kString) {
+        columns[i].elements.insert(columns[i].elements.end(), data, data + num_rows * sizeof(std::int64_t));
+        continue;
+      }
+      for (Index row = 0; row < num_rows; ++row) {
+        columns[i].text += reinterpret_cast<const VectorString*>(data)[row].view();
+        ends[i].push_back(columns[i].text.size());
+      }
+    }
+    api.destroy_data_chunk(&chunk);
+  }
+  api.destroy_result(&result);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].type == ElementType::kString) point_into_text(columns[i], ends[i]);
+  }
+  return columns;
 }
 
 std::string_view duckdb_query(int number) {

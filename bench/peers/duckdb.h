@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/peers/plain_table.h"
 #include "bench/tpch/tables.h"
 
 namespace weld::bench::peers {
@@ -41,6 +42,11 @@ class DuckDb {
   /// Makes a table of a table in memory: all of its columns but those of text. Keys become INTEGER, money and
   /// other hundredths DECIMAL(15,2), quantities too, dates DATE, words VARCHAR.
   void load(const tpch::Table& table);
+  /// Makes a table of BIGINT, DOUBLE and VARCHAR.
+  void load(const PlainTable& table);
+
+  /// Runs a statement whose columns are BIGINT, DOUBLE and VARCHAR without nulls; what it gives.
+  std::vector<ResultColumn> fetch(std::string_view sql);
 
  private:
   struct State;

@@ -1,30 +1,24 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/peers/peer_process.h"
 #include "bench/workloads/workload.h"
 
 namespace weld::bench::peers {
 
-class PythonError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+/// Starts Debian's Python with that many threads for every library in it; null where it has no NumPy.
+std::unique_ptr<PeerProcess> start_python(int threads);
 
 /// A Python process that runs workloads with NumPy, pandas, SciPy, Numba and NumExpr, as far as they are
-/// installed. It has copies of the inputs in memory of its own. Functions throw PythonError.
+/// installed. It has copies of the inputs in memory of its own. Functions throw PeerError.
 class PythonPeer {
  public:
-  /// Starts the process with that many threads for every library in it; null where there is no Python with
-  /// NumPy.
+  /// Null where there is no Python with NumPy.
   static std::unique_ptr<PythonPeer> start(int threads);
-  PythonPeer(const PythonPeer&) = delete;
-  ~PythonPeer();
 
   /// Hands the inputs of a workload over, in the place of the last one's. The systems that can do it, by
   /// name.
@@ -37,9 +31,8 @@ class PythonPeer {
   workloads::Outcome result();
 
  private:
-  struct State;
-  explicit PythonPeer(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit PythonPeer(std::unique_ptr<PeerProcess> process);
+  std::unique_ptr<PeerProcess> process_;
 };
 
 }  // namespace weld::bench::peers

@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 import arrays
+import operations
 import tables
 
 WORKLOADS = {**arrays.WORKLOADS, **tables.WORKLOADS}
@@ -19,6 +20,7 @@ class Server:
     def __init__(self):
         self.runs = {}  # of the loaded workload: a function of no arguments for each system
         self.outcome = None  # of the last run
+        self.operation = None  # of bench/micro: the run, and what makes columns of its outcome
 
     def hello(self):
         return {}
@@ -56,6 +58,58 @@ class Server:
             np.atleast_1d(np.asarray(column, dtype="f8")).tofile(file)
             files.append(file)
         return {"keys": keys, "columns": files}
+
+    # For the cases of bench/micro.
+
+    def forget(self):
+        self.runs, self.outcome, self.operation = {}, None, None
+        gc.collect()
+        return {}
+
+    def load_tables(self, operation, columns):
+        import pandas as pd
+
+        self.forget()
+        data = {}
+        for column in columns:
+            data.setdefault(column["table"], {})[column["name"]] = read_column(column)
+        frames = {name: pd.DataFrame(parts, copy=False) for name, parts in data.items()}
+        prepare, reduce = operations.OPERATIONS.get(operation, (None, None))
+        self.operation = prepare and (prepare(frames), reduce)
+        return {"known": self.operation is not None}
+
+    def run_operation(self):
+        self.outcome = None
+        start = time.perf_counter()
+        self.outcome = self.operation[0]()
+        return {"ms": 1e3 * (time.perf_counter() - start)}
+
+    def columns(self, folder):
+        reduce = self.operation[1]
+        outcome = reduce(self.outcome) if reduce else self.outcome
+        outcome = outcome if isinstance(outcome, tuple) else (outcome,)
+        return {"columns": [write_column(np.atleast_1d(c), folder, number) for number, c in enumerate(outcome)]}
+
+
+def read_column(column):
+    if column["element"] == "text":
+        with open(column["file"]) as file:
+            values = np.array(file.read().splitlines(), dtype=object)
+    else:
+        values = np.fromfile(column["file"], dtype=column["element"])
+    os.unlink(column["file"])
+    return values
+
+
+def write_column(values, folder, number):
+    file = os.path.join(folder, f"result-{number}")
+    if values.dtype == object:
+        with open(file, "w") as stream:
+            stream.writelines(f"{value}\n" for value in values)
+        return {"file": file, "element": "text"}
+    element = "f8" if values.dtype.kind == "f" else "i8"
+    values.astype(element, copy=False).tofile(file)
+    return {"file": file, "element": element}
 
 
 def main():

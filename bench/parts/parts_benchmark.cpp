@@ -53,10 +53,10 @@ void measure_compilation(const BenchmarkOptions& options, Table& table) {
   double cold = 0;
   const auto one_loop = [&] { return compile(fmt::format(kOneLoop, next++), {}); };
   cold = time_ms(one_loop);
-  table.add_ms({"micro", "compile one loop, first in the process", "weld", 1, cold, 1}, "");
-  table.add_ms({"micro", "compile one loop", "weld", 1, median_ms(options.runs, one_loop), options.runs},
+  table.add_ms({"parts", "compile one loop, first in the process", "weld", 1, cold, 1}, "");
+  table.add_ms({"parts", "compile one loop", "weld", 1, median_ms(options.runs, one_loop), options.runs},
                "≤ 15 ms");
-  table.add_ms({"micro", "compile one loop, known", "weld", 1,
+  table.add_ms({"parts", "compile one loop, known", "weld", 1,
                 median_ms(options.runs, [&] { return compile(fmt::format(kOneLoop, 0), {}); }), options.runs},
                "");
   const std::string_view q1 = tpch::query_program(1).text;
@@ -66,8 +66,8 @@ void measure_compilation(const BenchmarkOptions& options, Table& table) {
     const auto place = text.rfind("100.0");
     return compile(text.replace(place, 5, fmt::format("{}.0", 101 + next++)), {});
   };
-  table.add_ms({"micro", "compile Q1", "weld", 1, median_ms(options.runs, anew), options.runs}, "≤ 60 ms");
-  table.add_ms({"micro", "compile Q1, known", "weld", 1,
+  table.add_ms({"parts", "compile Q1", "weld", 1, median_ms(options.runs, anew), options.runs}, "≤ 60 ms");
+  table.add_ms({"parts", "compile Q1, known", "weld", 1,
                 median_ms(options.runs, [&] { return compile(q1, {}); }), options.runs},
                "");
 }
@@ -96,7 +96,7 @@ void measure_small_run(const BenchmarkOptions& options, Table& table) {
   weld_module_free(module);
   weld_error_free(error);
   weld_conf_free(conf);
-  table.add({"micro", "run on 10 elements through the C API", "weld", 1, ms / kRuns, options.runs, 10},
+  table.add({"parts", "run on 10 elements through the C API", "weld", 1, ms / kRuns, options.runs, 10},
             fmt::format("{:.2f} µs", 1e3 * ms / kRuns), "≤ 1 µs");
 }
 
@@ -111,7 +111,7 @@ void measure_generator(const BenchmarkOptions& options, Table& table) {
     }
   };
   const double ms = median_ms(std::min(options.runs, 5), generate);
-  table.add({"micro", "TPC-H generator, all tables", "weld", 1, ms, std::min(options.runs, 5), 0, num_bytes},
+  table.add({"parts", "TPC-H generator, all tables", "weld", 1, ms, std::min(options.runs, 5), 0, num_bytes},
             fmt::format("{:.0f} MB/s", static_cast<double>(num_bytes) / ms / 1e3), "≥ 100 MB/s");
 }
 
@@ -185,9 +185,9 @@ void measure_reductions(const BenchmarkOptions& options, Report& report) {
       const double ms[2] = {median(times[0]), median(times[1])};
       const std::int64_t bytes =
           kElements * (reduction.num_keys == 0 && reduction.name == "f64 sum" ? 8 : 16);
-      report.measurements.push_back({"micro", std::string(reduction.name) + ", reproducible", "weld", threads,
+      report.measurements.push_back({"parts", std::string(reduction.name) + ", reproducible", "weld", threads,
                                      ms[0], runs, kElements, bytes});
-      report.measurements.push_back({"micro", std::string(reduction.name) + ", free order", "weld", threads,
+      report.measurements.push_back({"parts", std::string(reduction.name) + ", free order", "weld", threads,
                                      ms[1], runs, kElements, bytes});
       for (const double value : ms) row.push_back(three_digits(value));
       row.push_back(fmt::format("{:.2f}", ms[0] / ms[1]));
@@ -198,7 +198,7 @@ void measure_reductions(const BenchmarkOptions& options, Report& report) {
 
 }  // namespace
 
-Report run_micro_benchmark(const BenchmarkOptions& options) {
+Report run_parts_benchmark(const BenchmarkOptions& options) {
   Report report;
   Table table(report);
   measure_compilation(options, table);
