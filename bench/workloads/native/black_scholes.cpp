@@ -56,11 +56,11 @@ void black_scholes(const BlackScholes& data, int threads) {
     for (; i + kVectors * kLanes <= end; i += kVectors * kLanes) {
       for (int k = 0; k < kVectors; ++k) {
         const std::int64_t place = i + k * kLanes;
-        in.price[k] = load(data.price + place);
-        in.strike[k] = load(data.strike + place);
-        in.maturity[k] = load(data.maturity + place);
-        in.rate[k] = load(data.rate + place);
-        in.volatility[k] = load(data.volatility + place);
+        in.price[k] = load_ahead(data.price + place);
+        in.strike[k] = load_ahead(data.strike + place);
+        in.maturity[k] = load_ahead(data.maturity + place);
+        in.rate[k] = load_ahead(data.rate + place);
+        in.volatility[k] = load_ahead(data.volatility + place);
       }
       price_options(in, prices);
       for (int k = 0; k < kVectors; ++k) {

@@ -24,7 +24,7 @@ void chain(std::int64_t length, const double* x, std::int64_t rounds, const doub
     Vector value[kVectors];
     std::int64_t i = begin;
     for (; i + kVectors * kLanes <= end; i += kVectors * kLanes) {
-      for (int k = 0; k < kVectors; ++k) input[k] = load(x + i + k * kLanes);
+      for (int k = 0; k < kVectors; ++k) input[k] = load_ahead(x + i + k * kLanes);
       evaluate(input, value);
       for (int k = 0; k < kVectors; ++k) stream(result + i + k * kLanes, value[k]);
     }

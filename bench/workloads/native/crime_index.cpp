@@ -9,8 +9,8 @@ namespace weld::bench::workloads::native {
 namespace {
 
 inline Vector index_of(const Cities& cities, std::int64_t i) {
-  return exp_of((load(cities.inhabitants + i) * 1e-7 + load(cities.adults + i) * 2e-7) -
-                load(cities.robberies + i) * 2e-4);
+  return exp_of((load_ahead(cities.inhabitants + i) * 1e-7 + load_ahead(cities.adults + i) * 2e-7) -
+                load_ahead(cities.robberies + i) * 2e-4);
 }
 inline Vector index_of_first(const Cities& cities, std::int64_t i, std::int64_t count) {
   return exp_of((load_first(cities.inhabitants + i, count, 0.0) * 1e-7 +
@@ -38,7 +38,7 @@ void crime_index(const Cities& cities, int threads) {
     Vector largest_lanes = {};
     std::int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
-      const Vector index = load(cities.inhabitants + i) > 500'000.0 ? index_of(cities, i) : Vector{};
+      const Vector index = load_ahead(cities.inhabitants + i) > 500'000.0 ? index_of(cities, i) : Vector{};
       largest_lanes = index > largest_lanes ? index : largest_lanes;
     }
     double value = largest[thread];

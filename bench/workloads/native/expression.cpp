@@ -14,7 +14,7 @@ inline Vector evaluate(Vector x, Vector y) {
 void expression(std::int64_t length, const double* x, const double* y, double* result, int threads) {
   for_each_part(length, kPart, threads, [&](std::int64_t begin, std::int64_t end, int /*thread*/) {
     std::int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) stream(result + i, evaluate(load(x + i), load(y + i)));
+    for (; i + kLanes <= end; i += kLanes) stream(result + i, evaluate(load_ahead(x + i), load_ahead(y + i)));
     if (i < end) {
       const Vector rest = evaluate(load_first(x + i, end - i, 0.0), load_first(y + i, end - i, 0.0));
       store_first(result + i, rest, end - i);
@@ -31,7 +31,7 @@ double expression_sum(std::int64_t length, const double* x, const double* y, int
     std::int64_t i = begin;
     for (; i + kSums * kLanes <= end; i += kSums * kLanes) {
       for (int k = 0; k < kSums; ++k)
-        parts[k] += evaluate(load(x + i + k * kLanes), load(y + i + k * kLanes));
+        parts[k] += evaluate(load_ahead(x + i + k * kLanes), load_ahead(y + i + k * kLanes));
     }
     double sum = sum_lanes((parts[0] + parts[1]) + (parts[2] + parts[3]));
     for (; i < end; ++i) sum += evaluate(broadcast(x[i]), broadcast(y[i]))[0];

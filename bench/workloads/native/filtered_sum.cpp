@@ -12,8 +12,8 @@ double filtered_sum(std::int64_t length, const double* x, const double* y, doubl
     std::int64_t i = begin;
     for (; i + kSums * kLanes <= end; i += kSums * kLanes) {
       for (int k = 0; k < kSums; ++k) {
-        const Vector left = load(x + i + k * kLanes);
-        const Vector product = left * load(y + i + k * kLanes);
+        const Vector left = load_ahead(x + i + k * kLanes);
+        const Vector product = left * load_ahead(y + i + k * kLanes);
         parts[k] += left < limit ? product : Vector{};
       }
     }

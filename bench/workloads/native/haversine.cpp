@@ -29,8 +29,8 @@ void haversine(std::int64_t length, const double* latitudes, const double* longi
     std::int64_t i = begin;
     for (; i + kVectors * kLanes <= end; i += kVectors * kLanes) {
       for (int k = 0; k < kVectors; ++k) {
-        lat[k] = load(latitudes + i + k * kLanes);
-        lon[k] = load(longitudes + i + k * kLanes);
+        lat[k] = load_ahead(latitudes + i + k * kLanes);
+        lon[k] = load_ahead(longitudes + i + k * kLanes);
       }
       distances(lat, lon, result);
       for (int k = 0; k < kVectors; ++k) stream(miles + i + k * kLanes, result[k]);
