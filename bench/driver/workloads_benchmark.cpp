@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "bench/driver/benchmark.h"
 #include "bench/peers/python_peer.h"
@@ -50,6 +52,12 @@ constexpr int kSlowRuns = 3;
 
 // Of the rows are left when passes are switched off: 200 operations that are not fused hold 200 arrays.
 constexpr double kAblationScale = 0.1;
+
+// Before each run: the threads of the system before may still spin, waiting for work, and would take a
+// processor from this one (Numba's do for milliseconds).
+void settle() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
 
 double geometric_mean(const std::vector<double>& values) {
   double sum = 0;
@@ -175,10 +183,12 @@ class Runner {
     }
     for (int run = 0; run <= options_.runs; ++run) {
       if (weld) {
+        settle();
         const double ms = time_ms([&] { weld->run(context, row.threads); });
         if (run > 0) times[std::string(kWeld)].push_back(ms);
       }
       if (is_wanted(kNative)) {
+        settle();
         const double ms = time_ms([&] { prepared.run_native(row.threads); });
         if (run > 0) times[std::string(kNative)].push_back(ms);
       }
@@ -186,6 +196,7 @@ class Runner {
       for (const std::string& system : systems) {
         std::vector<double>& of_system = times[system];
         if (of_system.size() >= kSlowRuns && median(of_system) > kSlowMs) continue;
+        settle();
         of_system.push_back(python->run_ms(system));
       }
     }
