@@ -41,6 +41,7 @@
 #include <deque>
 
 #include "codegen/big_stack.h"
+#include "codegen/sanitize.h"
 #include "codegen/split_module.h"
 #include "ir/target_info.h"
 #include "runtime/bitcode.h"
@@ -263,6 +264,7 @@ struct Backend {
   }
   std::string object_of(llvm::Module& module, llvm::TargetMachine& machine) const {
     optimize(module, machine);
+    instrument(module);
     return emit_file(module, machine, llvm::CodeGenFileType::ObjectFile);
   }
   std::string object_of_part(const std::string& bitcode) const {
@@ -321,8 +323,9 @@ ObjectCache::Key content_key(const llvm::Module& module, int level, int simd_bit
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::WriteBitcodeToFile(module, stream);
+  const int how = (static_cast<int>(host_sanitizer()) * 10 + level) * 10000 + simd_bits;
   const XXH128_hash_t hash =
-      XXH3_128bits_withSeed(bytes.data(), bytes.size(), static_cast<XXH64_hash_t>(level * 10000 + simd_bits));
+      XXH3_128bits_withSeed(bytes.data(), bytes.size(), static_cast<XXH64_hash_t>(how));
   return {hash.high64, hash.low64};
 }
 

@@ -316,6 +316,7 @@ void Emitter::poll() {
   llvm::Value* flag = load_field(ir.getPtrTy(), worker, offsetof(runtime::Worker, poll_needed));
   auto* needed = ir.CreateLoad(ir.getInt8Ty(), flag);
   needed->setVolatile(true);  // set by other threads
+  needed->setAtomic(llvm::AtomicOrdering::Monotonic);
   when(ir.CreateIsNotNull(needed), [&] { propagate(call("weld_rt_poll", {worker})); });
 }
 

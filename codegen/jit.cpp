@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "codegen/sanitize.h"
 #include "runtime/calls.h"
 
 namespace weld::codegen {
@@ -79,6 +80,11 @@ struct Process {
         orc::DynamicLibrarySearchGenerator::Load("libsleef.so.3", jit->getDataLayout().getGlobalPrefix());
     if (!sleef) return sleef.takeError();
     symbols->addGenerator(std::move(*sleef));
+    if (host_sanitizer() == Sanitizer::kNone) return llvm::Error::success();
+    auto host =
+        orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(jit->getDataLayout().getGlobalPrefix());
+    if (!host) return host.takeError();
+    symbols->addGenerator(std::move(*host));
     return llvm::Error::success();
   }
 

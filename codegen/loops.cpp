@@ -22,6 +22,9 @@ using ir::ScalarKind;
 
 const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
 
+// Loops that are deeper inside of others run where they are: each more that may be shared is more code.
+constexpr int kMaxForkingDepth = 3;
+
 class LoopEmitter {
  public:
   LoopEmitter(Emitter& emitter, ir::Expr loop)
@@ -318,7 +321,7 @@ class LoopEmitter {
   // --- Running.
 
   Value run() {
-    const bool forks = plan_.may_fork && emitter_.loop_depth() < 2;
+    const bool forks = plan_.may_fork && emitter_.loop_depth() < kMaxForkingDepth;
     if (plan_.keyed_order) {
       // Not even the identity is added by no iterations: it would turn −0.0 into +0.0.
       return emitter_.branch(
@@ -327,8 +330,7 @@ class LoopEmitter {
     if (!forks) return run_directly();
     llvm::Value* may_fork =
         emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
-    llvm::Value* worth_it = ir_.CreateICmpSGT(count_, emitter_.i64(plan_.block_iterations));
-    llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), worth_it);
+    llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), is_worth_morsels());
     // Private copies must be small beside the work.
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.type.as<ir::VecMergerType>()) continue;
@@ -336,7 +338,65 @@ class LoopEmitter {
       llvm::Value* most = ir_.CreateMul(num_blocks_, emitter_.i64(2 * ir::kVectorElementsPerBlock));
       in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSLE(length, most));
     }
+    if (plan_.keyed && emitter_.loop_depth() > 0) {
+      // Tables for parts of a loop, which are combined in the end, are not worth it for one thread.
+      in_parallel = emitter_
+                        .branch(
+                            in_parallel,
+                            [&] {
+                              llvm::Value* idle =
+                                  emitter_.call("weld_rt_has_idle_threads", {emitter_.worker});
+                              return Value{kI64Type, {ir_.CreateZExt(idle, ir_.getInt64Ty())}};
+                            },
+                            [&] { return Value{kI64Type, {emitter_.i64(0)}}; })
+                        .scalar();
+      in_parallel = ir_.CreateIsNotNull(in_parallel);
+    }
     return emitter_.branch(in_parallel, [&] { return run_in_morsels(); }, [&] { return run_directly(); });
+  }
+
+  // Whether the loop may be long enough for other threads to take part: the run-time decides when it runs.
+  llvm::Value* is_worth_morsels() {
+    if (!holds_loops())
+      return ir_.CreateICmpSGT(count_, emitter_.i64(std::max(morsel_iterations(), plan_.block_iterations)));
+    llvm::Value* several = ir_.CreateICmpSGT(count_, emitter_.i64(1));
+    if (emitter_.loop_depth() == 0) return several;
+    // Inside of another loop by what it took before, if it ran.
+    constexpr std::int64_t kLeastPicoseconds = 20'000'000;
+    llvm::LoadInst* each = ir_.CreateAlignedLoad(ir_.getInt64Ty(), measured(), llvm::Align(8));
+    each->setAtomic(llvm::AtomicOrdering::Monotonic);
+    llvm::Value* least =
+        ir_.CreateUDiv(emitter_.i64(kLeastPicoseconds),
+                       ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count_, emitter_.i64(1)));
+    return ir_.CreateAnd(several, ir_.CreateOr(ir_.CreateIsNull(each), ir_.CreateICmpUGE(each, least)));
+  }
+
+  bool holds_loops() const { return ir::any(node_.function.effects() & ir::Effects::kLoops); }
+
+  // How many iterations take kMorselNanoseconds, by the bytes that they read (10 GB/s) and the operations of
+  // their body; 0 where that cannot be told.
+  std::int64_t morsel_iterations() const {
+    if (holds_loops()) return 0;
+    std::int64_t read_picoseconds = 0;
+    for (const EvaluatedIterator& it : iterators_) {
+      if (it.kind != ir::IteratorKind::kRange) read_picoseconds += 100 * emitter_.flat(it.element).size_bytes;
+    }
+    const auto num_nodes =
+        static_cast<std::int64_t>(node_.function.as<ir::Lambda>()->body.record().num_nodes);
+    std::int64_t body_picoseconds = num_nodes * (node_.lanes ? 60 : 400);
+    if (plan_.keyed) body_picoseconds += 2000;
+    return runtime::kMorselNanoseconds * 1000 /
+           std::max<std::int64_t>({read_picoseconds, body_picoseconds, 400});
+  }
+
+  // Where the run-time notes what an iteration took.
+  llvm::GlobalVariable* measured() {
+    if (!measured_) {
+      measured_ =
+          new llvm::GlobalVariable(emitter_.module.module(), ir_.getInt64Ty(), false,
+                                   llvm::GlobalValue::InternalLinkage, emitter_.i64(0), "loop_measured");
+    }
+    return measured_;
   }
 
   Value run_directly() {
@@ -545,28 +605,30 @@ class LoopEmitter {
 
   // A constant of type runtime::LoopDescriptor.
   llvm::Constant* descriptor() {
-    constexpr std::int64_t kMorselIterations = 65536;
     std::uint32_t flags = 0;
     if (plan_.keyed) flags |= plan_.any_order ? runtime::kLoopAnyOrder : runtime::kLoopRanges;
     if (plan_.keeps_memory) flags |= runtime::kLoopKeepsMemory;
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
-    const std::int64_t block = plan_.block_iterations;
-    const std::int64_t morsel = block < ir::kBlockIterations ? block : std::max(block, kMorselIterations);
-    static_assert(sizeof(runtime::LoopDescriptor) == 72 && offsetof(runtime::LoopDescriptor, flags) == 48 &&
+    // A long iteration is a part of its own where no sum goes by blocks.
+    const bool by_blocks = plan_.keyed_order || std::ranges::any_of(plan_.builders, &LoopBuilder::by_blocks);
+    const std::int64_t block = by_blocks || !holds_loops() ? plan_.block_iterations : 1;
+    static_assert(sizeof(runtime::LoopDescriptor) == 80 && offsetof(runtime::LoopDescriptor, flags) == 48 &&
                   offsetof(runtime::LoopDescriptor, max_ranges) == 52 &&
                   offsetof(runtime::LoopDescriptor, site) == 56 &&
-                  offsetof(runtime::LoopDescriptor, variants) == 64);
+                  offsetof(runtime::LoopDescriptor, variants) == 64 &&
+                  offsetof(runtime::LoopDescriptor, measured) == 72);
     llvm::Constant* fields[] = {body_,
                                 init(),
                                 combine(),
                                 emitter_.i64(partial_bytes()),
                                 emitter_.i64(block),
-                                emitter_.i64(morsel),
+                                emitter_.i64(morsel_iterations()),
                                 emitter_.i32(flags),
                                 emitter_.i32(static_cast<std::uint32_t>(ir::range_rule(loop_).max_ranges)),
                                 emitter_.i32(site()),
                                 emitter_.i32(1),
-                                emitter_.null()};
+                                emitter_.null(),
+                                measured()};
     llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
     return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
                                     llvm::GlobalValue::InternalLinkage, constant, "loop_descriptor");
@@ -591,6 +653,7 @@ class LoopEmitter {
   llvm::Function* body_ = nullptr;
   llvm::Function* init_ = nullptr;
   llvm::Function* combine_ = nullptr;
+  llvm::GlobalVariable* measured_ = nullptr;
 };
 
 }  // namespace

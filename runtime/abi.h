@@ -88,9 +88,9 @@ struct GroupBuilder {
 /// written back.
 using LoopBody = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end,
                                void* partial);
-/// Makes the state that is to take the iterations [begin, end), in a zeroed `partial`. Blocks that it makes
-/// live until the loop's combine has returned, and so do those that they grow into; a builder that may grow
-/// gets its first block here.
+/// Makes a state in a zeroed `partial` that is to take the iterations from `begin` on, those before `end`
+/// first. Blocks that it makes live until the loop's combine has returned, and so do those that they grow
+/// into; a builder that may grow gets its first block here.
 using LoopInit = ErrorCode (*)(Worker* worker, void* captures, std::int64_t begin, std::int64_t end,
                                void* partial);
 /// Adds the states of all partials, in their order, to the loop's builder in `captures`. Runs on the caller's
@@ -103,13 +103,15 @@ struct LoopDescriptor {
   LoopInit init;                   ///< may be null
   LoopCombine combine;             ///< may be null
   std::int64_t partial_bytes;      ///< stride of the partials' array, a multiple of 64; 0: `partial` is null
-  std::int64_t block_iterations;   ///< reduction_order.h
-  std::int64_t morsel_iterations;  ///< wanted iterations of a morsel; rounded up to whole blocks
+  std::int64_t block_iterations;   ///< of reduction_order.h, or 1 where no sum depends on it
+  std::int64_t morsel_iterations;  ///< estimated to take kMorselNanoseconds; 0: it cannot be told
   std::uint32_t flags;             ///< LoopFlags
   std::uint32_t max_ranges = 64;   ///< with kLoopRanges: at most so many partials, at least 1
   std::uint32_t site = 0;          ///< index into ProgramTables::loops (run_context.h)
   std::uint32_t num_variants = 1;  ///< functions that a morsel may be given to
   const LoopBody* variants = nullptr;  ///< with several: these, the first of which is `body`
+  std::int64_t* measured =
+      nullptr;  ///< picoseconds an iteration, of the last run; 0: it did not run; may be null
 };
 
 /// What a loop notes where it begins, in code that counts what loops do (loop_statistics.h).
@@ -119,6 +121,9 @@ struct LoopFrame {
   std::int64_t parallel_before;
   std::uint32_t outer_site;
 };
+
+/// What a morsel should take: small beside a loop worth sharing, large beside the cost of handing it out.
+inline constexpr std::int64_t kMorselNanoseconds = 50'000;
 
 enum LoopFlags : std::uint32_t {
   kLoopRanges = 1,  ///< the partials are the ranges of reduction_order.h

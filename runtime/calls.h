@@ -110,6 +110,9 @@ ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* c
 ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements, std::int64_t morsel_elements,
                                   LoopBody body, void* captures) noexcept;
 
+/// 1 if a thread of the run has nothing to do, else 0; changes at any time.
+std::uint32_t weld_rt_has_idle_threads(Worker* worker) noexcept;
+
 // --- loop_statistics.h, called by code that was compiled to count what loops do
 
 /// Begins a loop of the program's table; `frame` is uninitialised.

@@ -7,6 +7,7 @@
 #include <tbb/task_group.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <new>
@@ -27,46 +28,70 @@ void watch_forks() noexcept {
 
 class InlineExecutor final : public Executor {
  public:
-  void run(int num_parts, Part part, void* data) noexcept override { part(data); }
+  int call(int, Part, void*) noexcept override { return 0; }
 };
 
+// Threads are started when there are more calls than threads free, and stay.
 class ThreadExecutor final : public Executor {
  public:
-  explicit ThreadExecutor(int threads) : free_threads_(threads - 1) {}
+  explicit ThreadExecutor(int threads) : max_threads_(threads - 1) {}
 
-  void run(int num_parts, Part part, void* data) noexcept override {
-    std::vector<std::thread> started;
+  ~ThreadExecutor() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    for (const Call& call : waiting_) call.part(call.data);
+  }
+
+  int call(int count, Part part, void* data) noexcept override {
+    const std::lock_guard lock(mutex_);
+    int made = 0;
     try {
-      started.reserve(static_cast<std::size_t>(num_parts));
-      while (static_cast<int>(started.size()) + 1 < num_parts && take_thread()) {
-        try {
-          started.emplace_back(part, data);
-        } catch (...) {
-          free_threads_.fetch_add(1, std::memory_order_relaxed);
-          throw;
-        }
+      for (; made < count; ++made) {
+        waiting_.push_back({part, data});
+        changed_.notify_one();
+      }
+      while (static_cast<int>(threads_.size()) < max_threads_ && std::ssize(waiting_) > num_idle_) {
+        threads_.emplace_back([this] { work(); });
+        ++num_idle_;
       }
     } catch (const std::exception&) {
-      // Fewer threads than wanted, but enough.
+      // Fewer calls or threads than wanted, but enough.
     }
-    part(data);
-    for (std::thread& thread : started) {
-      thread.join();
-      free_threads_.fetch_add(1, std::memory_order_relaxed);
-    }
+    return made;
   }
 
  private:
-  bool take_thread() {
-    int free_threads = free_threads_.load(std::memory_order_relaxed);
-    while (free_threads > 0) {
-      if (free_threads_.compare_exchange_weak(free_threads, free_threads - 1, std::memory_order_relaxed))
-        return true;
+  struct Call {
+    Part part;
+    void* data;
+  };
+
+  void work() noexcept {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return ended_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      const Call call = waiting_.back();
+      waiting_.pop_back();
+      --num_idle_;
+      lock.unlock();
+      call.part(call.data);
+      lock.lock();
+      ++num_idle_;
     }
-    return false;
   }
 
-  std::atomic<int> free_threads_;  // nested loops share them
+  const int max_threads_;
+  std::mutex mutex_;  // everything below
+  std::condition_variable changed_;
+  std::vector<Call> waiting_;
+  std::vector<std::thread> threads_;
+  int num_idle_ = 0;
+  bool ended_ = false;
 };
 
 // TBB starts no more threads than there are processors unless it is told to. The lowest of all controls
@@ -89,24 +114,27 @@ class TbbExecutor final : public Executor {
     arena_.initialize();
   }
 
-  void run(int num_parts, Part part, void* data) noexcept override {
-    arena_.execute([&] {
-      // A thread that waits for this loop must not start on another morsel of an outer one.
-      tbb::this_task_arena::isolate([&] {
-        tbb::task_group group;
-        try {
-          for (int i = 1; i < num_parts; ++i) group.run([=] { part(data); });
-        } catch (const std::exception&) {
-          // Fewer parts than wanted, but enough.
-        }
-        part(data);
-        group.wait();
+  ~TbbExecutor() noexcept override {
+    arena_.execute([&] { group_.wait(); });
+  }
+
+  int call(int count, Part part, void* data) noexcept override {
+    int made = 0;
+    try {
+      arena_.execute([&] {
+        for (; made < count; ++made) group_.run([part, data] { part(data); });
       });
-    });
+    } catch (const std::exception&) {
+      // Fewer calls than wanted, but enough.
+    }
+    return made;
   }
 
  private:
   tbb::task_arena arena_;
+  // Not a part of what the host may be running in TBB, and cancel.
+  tbb::task_group_context context_{tbb::task_group_context::isolated};
+  tbb::task_group group_{context_};
 };
 
 }  // namespace

@@ -6,26 +6,27 @@ namespace weld::runtime {
 
 enum class ExecutorKind {
   kInline,   ///< the calling thread alone
-  kThreads,  ///< std::thread, started for each loop: for thread-sanitizer runs, and in children of fork
+  kThreads,  ///< std::thread: for thread-sanitizer runs, and in children of fork
   kTbb,      ///< the default
 };
 
-/// Where loops get their threads from.
+/// Where loops get more threads from.
 class Executor {
  public:
   virtual ~Executor() = default;
 
   using Part = void (*)(void* data) noexcept;
 
-  /// Calls `part(data)` on the calling thread and on up to `num_parts` - 1 others, at the same time as far as
-  /// threads are free, and returns when every started call has returned. Calls that no thread was free for
-  /// run late or not at all, so parts take their work from a shared counter.
+  /// Has `part(data)` called `count` times by other threads, each as soon as one is free, and returns at
+  /// once. Returns how many calls will be made: fewer when out of memory. At most `threads` - 1 run at a
+  /// time, and threads that have no call to make sleep. The destructor returns when all calls have returned;
+  /// those that no thread was free for are made there.
   ///
-  /// Threads  may be nested, and used by several threads at a time. A thread that waits here runs other parts
-  ///          of this call only; nothing spins when there is no work.
-  virtual void run(int num_parts, Part part, void* data) noexcept = 0;
+  /// Threads  may be called by several threads at a time, and inside of a part
+  virtual int call(int count, Part part, void* data) noexcept = 0;
 
-  /// Null when out of memory. TBB is replaced by threads in a child of fork, where its workers are gone.
+  /// For runs on `threads` threads. Null when out of memory. TBB is replaced by threads in a child of fork,
+  /// where its workers are gone.
   static std::unique_ptr<Executor> make(ExecutorKind kind, int threads) noexcept;
 };
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <mutex>
-#include <new>
 
 #include "ir/reduction_order.h"
 #include "runtime/calls.h"
@@ -15,113 +15,211 @@
 namespace weld::runtime {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::int64_t kMaxPartials = 65'536;
+constexpr std::int64_t kPicosecondsPerNanosecond = 1000;
+constexpr std::int64_t kMorselPicoseconds = kMorselNanoseconds * kPicosecondsPerNanosecond;
+// A loop is not worth waking a thread that has less left than this: TBB's take 5 to 50 µs to come.
+constexpr std::int64_t kLeastSharedPicoseconds = kMorselPicoseconds;
+// A shorter part says little about the next one.
+constexpr std::int64_t kLeastMeasured = 2'000 * kPicosecondsPerNanosecond;
 
-// What a worker does with one morsel of a loop (or one partial, which may be several morsels).
-using RunUnit = ErrorCode (*)(WorkerState& worker, std::int64_t unit, void* data);
+std::int64_t ceil_divide(std::int64_t value, std::int64_t divisor) {
+  return value / divisor + (value % divisor != 0);
+}
 
-// A loop's units on their way through the workers.
-struct UnitLoop {
-  RunContext& run;
-  WorkerState& caller;
-  std::int64_t num_units;
-  RunUnit run_unit;
-  void* data;
-  bool may_fork;  // inside of the units
+// The product of positive numbers, or the most there is.
+std::int64_t multiply(std::int64_t left, std::int64_t right) {
+  std::int64_t product;
+  return __builtin_mul_overflow(left, right, &product) ? INT64_MAX : product;
+}
 
-  std::atomic<std::int64_t> next_unit{0};
-  std::atomic<std::int64_t> first_failed{std::numeric_limits<std::int64_t>::max()};
-  std::atomic<std::int64_t> num_morsels{0};
-  std::atomic<std::int64_t> allocated_bytes{0};
-  std::mutex mutex = {};  // the failure
-  ErrorCode failed_code = ErrorCode::kSuccess;
-  std::uint32_t failed_span = kNoSpan;
+// A loop on its way through the workers of a run. Its units (blocks, ranges or morsels) are given out from
+// the first to the last, one or several at a time. The parts that one worker gets are collected in partials:
+// a part that directly follows the worker's last one goes to the same partial, so a worker alone has one.
+class UnitLoop : public LoopBoard::Loop {
+ public:
+  // How the units are given out.
+  enum class Parts : std::uint8_t {
+    kMorsels,   // one by one; each is worth a thread
+    kRanges,    // one by one, each to a partial of its own
+    kByTime,    // as many as take kMorselNanoseconds
+    kAnyOrder,  // likewise, and a worker has one partial for all
+  };
 
-  void work(WorkerState& worker) noexcept {
-    for (;;) {
-      const std::int64_t unit = next_unit.fetch_add(1, std::memory_order_relaxed);
-      if (unit >= num_units || unit > first_failed.load(std::memory_order_relaxed)) return;
-      const ErrorCode code = run_unit(worker, unit, data);
-      if (code != ErrorCode::kSuccess) fail(worker, unit, code);
+  struct Part {
+    std::int64_t partial = -1;
+    std::int64_t begin = 0;  // in units
+    std::int64_t end = 0;
+    bool begins_partial = true;
+  };
+
+  UnitLoop(WorkerState& caller, std::int64_t num_units, Parts parts)
+      : Loop(caller.loop),
+        caller_(caller),
+        board_(caller.run->board()),
+        threads_(caller.may_fork ? caller.run->settings().threads : 1),
+        num_units_(num_units),
+        parts_(parts),
+        may_fork_(caller.may_fork) {}
+
+  bool has_units() const noexcept override {
+    return next_unit_.load(std::memory_order_relaxed) < num_units_ &&
+           !has_failed_.load(std::memory_order_relaxed);
+  }
+
+  void take_part(WorkerState& worker) noexcept override {
+    worker.may_fork = may_fork_;
+    worker.num_morsels = 0;
+    const std::int64_t allocated_before = worker.allocated_bytes();
+    work(worker);
+    num_morsels_.fetch_add(worker.num_morsels, std::memory_order_relaxed);
+    allocated_bytes_.fetch_add(worker.allocated_bytes() - allocated_before, std::memory_order_relaxed);
+  }
+
+ protected:
+  ~UnitLoop() = default;
+
+  virtual ErrorCode run_part(WorkerState& worker, const Part& part) noexcept = 0;
+
+  // Runs all units; the first failure in their order is the caller's.
+  ErrorCode run() noexcept {
+    Scope* const scope = caller_.scope;
+    LoopBoard::Loop* const outer = caller_.loop;
+    work(caller_);
+    board_.finish(*this);
+    caller_.scope = scope;
+    caller_.loop = outer;
+    caller_.num_morsels += num_morsels_.load(std::memory_order_relaxed);
+    caller_.loop_allocated_bytes += allocated_bytes_.load(std::memory_order_relaxed);
+    if (failed_code_ != ErrorCode::kSuccess) {
+      caller_.failed_code = failed_code_;
+      caller_.failed_span = failed_span_;
     }
+    return failed_code_;
+  }
+
+  int threads() const { return threads_; }
+  std::int64_t num_partials() const { return num_partials_; }
+  // What a unit took last, or is estimated to take; 0: nobody knows.
+  std::int64_t unit_picoseconds() const { return unit_picoseconds_.load(std::memory_order_relaxed); }
+  void estimate_unit(std::int64_t picoseconds) {
+    unit_picoseconds_.store(picoseconds, std::memory_order_relaxed);
+    is_known_.store(true, std::memory_order_relaxed);
+  }
+  void limit_partials(std::int64_t most) { most_partials_ = most; }
+
+ private:
+  void work(WorkerState& worker) noexcept {
+    worker.loop = this;
+    const bool may_post = &worker == &caller_ && threads_ > 1;
+    bool is_posted = false;
+    Part part;
+    for (;;) {
+      if (may_post && !is_posted) is_posted = post_if_worth_it();
+      if (!take(part)) return;
+      const bool is_timed = parts_ != Parts::kMorsels;
+      const Clock::time_point begin = is_timed ? Clock::now() : Clock::time_point();
+      const ErrorCode code = run_part(worker, part);
+      if (code != ErrorCode::kSuccess) fail(worker, part.begin, code);
+      if (is_timed) measure(part.end - part.begin, Clock::now() - begin);
+    }
+  }
+
+  // The next part of a worker whose last one was `part`. False when there is none.
+  bool take(Part& part) noexcept {
+    const std::lock_guard lock(mutex_);
+    const std::int64_t begin = next_unit_.load(std::memory_order_relaxed);
+    if (begin >= num_units_ || has_failed_.load(std::memory_order_relaxed)) return false;
+    const std::int64_t rest = num_units_ - begin;
+    std::int64_t units = 1;
+    part.begins_partial =
+        part.partial < 0 || parts_ == Parts::kRanges || (part.end != begin && parts_ != Parts::kAnyOrder);
+    if (parts_ == Parts::kByTime || parts_ == Parts::kAnyOrder) {
+      const std::int64_t wanted = units_by_time(part.end - part.begin);
+      // Towards the end less, so that all workers end together.
+      const std::int64_t share = std::max(ceil_divide(rest, 2 * threads_), wanted / 8);
+      units = std::max<std::int64_t>(std::min(wanted, share), 1);
+      if (part.begins_partial && parts_ == Parts::kByTime)
+        units = std::max(units, ceil_divide(rest, most_partials_ - num_partials_));
+      units = std::min(units, rest);
+    }
+    if (part.begins_partial) part.partial = num_partials_++;
+    part.begin = begin;
+    part.end = begin + units;
+    next_unit_.store(part.end, std::memory_order_relaxed);
+    return true;
+  }
+
+  std::int64_t units_by_time(std::int64_t last_units) const {
+    const std::int64_t each = unit_picoseconds();
+    if (each == 0) return 1;
+    const std::int64_t wanted = std::max<std::int64_t>(kMorselPicoseconds / each, 1);
+    // What is measured on few units holds for not many more.
+    if (is_measured_.load(std::memory_order_relaxed)) return wanted;
+    return std::min(wanted, 8 * std::max<std::int64_t>(last_units, 1));
+  }
+
+  void measure(std::int64_t units, Clock::duration elapsed) {
+    const std::int64_t picoseconds = multiply(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(elapsed).count(), kPicosecondsPerNanosecond);
+    const bool is_exact = picoseconds >= kLeastMeasured;
+    if (!is_exact && is_measured_.load(std::memory_order_relaxed)) return;
+    unit_picoseconds_.store(std::max<std::int64_t>(picoseconds / units, 1), std::memory_order_relaxed);
+    if (!is_exact) return;
+    is_measured_.store(true, std::memory_order_relaxed);
+    is_known_.store(true, std::memory_order_relaxed);
+  }
+
+  // By the caller alone, while nobody else takes part.
+  bool post_if_worth_it() noexcept {
+    const std::int64_t rest = num_units_ - next_unit_.load(std::memory_order_relaxed);
+    if (rest < 2 || !board_.has_idle_threads()) return false;
+    std::int64_t helpers = rest - 1;
+    if (parts_ != Parts::kMorsels) {
+      if (!is_known_.load(std::memory_order_relaxed)) return false;
+      const std::int64_t picoseconds = multiply(rest, unit_picoseconds());
+      if (picoseconds < kLeastSharedPicoseconds) return false;
+      helpers = std::min(helpers, ceil_divide(picoseconds, kLeastSharedPicoseconds));
+    }
+    return board_.post(*this, helpers);
   }
 
   void fail(WorkerState& worker, std::int64_t unit, ErrorCode code) noexcept {
     {
-      const std::lock_guard lock(mutex);
-      if (unit < first_failed.load(std::memory_order_relaxed)) {
-        first_failed.store(unit, std::memory_order_relaxed);
-        failed_code = code;
-        failed_span = worker.failed_span;
+      const std::lock_guard lock(mutex_);
+      if (unit < failed_unit_) {
+        failed_unit_ = unit;
+        failed_code_ = code;
+        failed_span_ = worker.failed_span;
       }
+      has_failed_.store(true, std::memory_order_relaxed);
     }
     weld_rt_forget_failure(&worker);
   }
 
-  // What each participating thread calls.
-  static void take_part(void* self) noexcept {
-    auto& loop = *static_cast<UnitLoop*>(self);
-    // The caller's own thread comes here too, with the caller's worker: it is not in use by any other.
-    if (!loop.caller_taken.exchange(true, std::memory_order_relaxed)) {
-      loop.caller.may_fork = loop.may_fork;
-      const CurrentWorker current(&loop.caller);
-      return loop.work(loop.caller);
-    }
-    if (loop.next_unit.load(std::memory_order_relaxed) >= loop.num_units) return;
-    WorkerState* worker = loop.run.lease_worker();
-    if (!worker) return;
-    worker->may_fork = loop.may_fork;
-    const std::int64_t allocated_before = worker->allocated_bytes();
-    worker->num_morsels = 0;
-    {
-      const CurrentWorker current(worker);
-      loop.work(*worker);
-    }
-    loop.num_morsels.fetch_add(worker->num_morsels, std::memory_order_relaxed);
-    loop.allocated_bytes.fetch_add(worker->allocated_bytes() - allocated_before, std::memory_order_relaxed);
-    loop.run.return_worker(*worker);
-  }
+  WorkerState& caller_;
+  LoopBoard& board_;
+  const int threads_;
+  const std::int64_t num_units_;
+  const Parts parts_;
+  const std::uint8_t may_fork_;  // inside of the units
+  std::int64_t most_partials_ = kMaxPartials;
 
-  // Any one participant may use the caller's worker, as the caller waits in this loop.
-  std::atomic<bool> caller_taken{false};
+  std::atomic<std::int64_t> next_unit_{0};  // written under the mutex
+  std::atomic<bool> has_failed_{false};     // likewise
+  std::atomic<std::int64_t> unit_picoseconds_{0};
+  std::atomic<bool> is_measured_{false};  // in this run
+  std::atomic<bool> is_known_{false};     // measured, or estimated before
+  std::atomic<std::int64_t> num_morsels_{0};
+  std::atomic<std::int64_t> allocated_bytes_{0};
+  std::mutex mutex_;  // everything below
+  std::int64_t num_partials_ = 0;
+  std::int64_t failed_unit_ = std::numeric_limits<std::int64_t>::max();
+  ErrorCode failed_code_ = ErrorCode::kSuccess;
+  std::uint32_t failed_span_ = kNoSpan;
 };
-
-int threads_for(const WorkerState& caller, std::int64_t num_units) {
-  return caller.may_fork ? static_cast<int>(std::min<std::int64_t>(caller.run->settings().threads, num_units))
-                         : 1;
-}
-
-// Runs all units; the first failure in their order is the caller's.
-ErrorCode run_units(WorkerState& caller, std::int64_t num_units, RunUnit run_unit, void* data) noexcept {
-  const int threads = threads_for(caller, num_units);
-  Executor* executor = threads > 1 ? caller.run->executor() : nullptr;
-  if (!executor) {
-    for (std::int64_t unit = 0; unit < num_units; ++unit) {
-      const ErrorCode code = run_unit(caller, unit, data);
-      if (code != ErrorCode::kSuccess) return code;
-    }
-    return ErrorCode::kSuccess;
-  }
-
-  Scope* const scope = caller.scope;
-  const std::uint8_t may_fork = caller.may_fork;
-  UnitLoop loop{.run = *caller.run,
-                .caller = caller,
-                .num_units = num_units,
-                .run_unit = run_unit,
-                .data = data,
-                .may_fork = num_units < caller.run->settings().threads};
-  executor->run(threads, UnitLoop::take_part, &loop);
-  caller.scope = scope;
-  caller.may_fork = may_fork;
-  caller.num_morsels += loop.num_morsels.load(std::memory_order_relaxed);
-  caller.loop_allocated_bytes += loop.allocated_bytes.load(std::memory_order_relaxed);
-  if (loop.failed_code != ErrorCode::kSuccess) {
-    caller.failed_code = loop.failed_code;
-    caller.failed_span = loop.failed_span;
-  }
-  return loop.failed_code;
-}
 
 // The body on one morsel, in a scope of its own inside `parent`, which is freed or moved to `kept`.
 ErrorCode run_morsel(WorkerState& worker, LoopBody body, void* captures, std::int64_t begin, std::int64_t end,
@@ -146,26 +244,37 @@ ErrorCode run_morsel(WorkerState& worker, LoopBody body, void* captures, std::in
   return code;
 }
 
-struct PlainLoop {
-  std::int64_t num_elements;
-  std::int64_t morsel_elements;
-  LoopBody body;
-  void* captures;
-  Scope* parent;
+class PlainLoop final : public UnitLoop {
+ public:
+  PlainLoop(WorkerState& caller, std::int64_t num_elements, std::int64_t morsel_elements, LoopBody body,
+            void* captures)
+      : UnitLoop(caller, ceil_divide(num_elements, morsel_elements), Parts::kMorsels),
+        num_elements_(num_elements),
+        morsel_elements_(morsel_elements),
+        body_(body),
+        captures_(captures),
+        parent_(caller.scope) {}
 
-  static ErrorCode run_unit(WorkerState& worker, std::int64_t unit, void* data) {
-    const auto& loop = *static_cast<const PlainLoop*>(data);
-    const std::int64_t begin = unit * loop.morsel_elements;
-    const std::int64_t end = begin + std::min(loop.morsel_elements, loop.num_elements - begin);
-    return run_morsel(worker, loop.body, loop.captures, begin, end, nullptr, loop.parent, nullptr);
+  using UnitLoop::run;
+
+ private:
+  ErrorCode run_part(WorkerState& worker, const Part& part) noexcept override {
+    const std::int64_t begin = part.begin * morsel_elements_;
+    const std::int64_t end = begin + std::min(morsel_elements_, num_elements_ - begin);
+    return run_morsel(worker, body_, captures_, begin, end, nullptr, parent_, nullptr);
   }
+
+  std::int64_t num_elements_;
+  std::int64_t morsel_elements_;
+  LoopBody body_;
+  void* captures_;
+  Scope* parent_;
 };
 
 // The memory of one partial of a generated loop.
 struct PartialMemory {
-  Scope init;                                      // of its state
-  BlockLink kept;                                  // made by its morsels, to be kept
-  std::atomic<const WorkerState*> owner{nullptr};  // with kLoopAnyOrder
+  Scope init;      // of its state
+  BlockLink kept;  // made by its morsels, to be kept
 };
 
 // Tells of the morsels of a loop that run on a worker, where somebody asks.
@@ -194,95 +303,144 @@ class TimedLoop {
   std::uint64_t started_ = 0;
 };
 
-struct GeneratedLoop {
-  const LoopDescriptor& descriptor;
-  void* captures;
-  std::int64_t num_iterations;
-  std::int64_t morsel_iterations;   // whole blocks, or all
-  std::int64_t partial_iterations;  // whole blocks, or all
-  std::int64_t num_partials;
-  std::byte* partials;
-  PartialMemory* memory;
-  std::atomic<std::int64_t> num_owned = 0;  // partials, with kLoopAnyOrder
+// How a generated loop is cut.
+struct Cut {
+  std::int64_t unit_iterations;  // a multiple of the block's; may be past the end
+  std::int64_t num_units;
+  UnitLoop::Parts parts;
+};
 
-  void* state_of_partial(std::int64_t partial) const {
-    return descriptor.partial_bytes > 0 ? partials + partial * descriptor.partial_bytes : nullptr;
+class GeneratedLoop final : public UnitLoop {
+ public:
+  GeneratedLoop(WorkerState& caller, const LoopDescriptor& descriptor, void* captures,
+                std::int64_t num_iterations, const Cut& cut)
+      : UnitLoop(caller, cut.num_units, cut.parts),
+        caller_(caller),
+        descriptor_(descriptor),
+        captures_(captures),
+        num_iterations_(num_iterations),
+        cut_(cut),
+        scope_(caller.scope) {
+    const std::int64_t measured =
+        descriptor.measured ? __atomic_load_n(descriptor.measured, __ATOMIC_RELAXED) : 0;
+    if (measured > 0) {
+      estimate_unit(multiply(measured, cut.unit_iterations));
+    } else if (num_iterations / 4 >= descriptor.morsel_iterations && descriptor.morsel_iterations > 0) {
+      estimate_unit(multiply(kMorselPicoseconds / descriptor.morsel_iterations + 1, cut.unit_iterations));
+    }
+    if (cut.parts == Parts::kRanges) {
+      most_partials_ = cut.num_units;
+    } else if (cut.parts == Parts::kAnyOrder) {
+      most_partials_ = std::min<std::int64_t>(threads(), cut.num_units);
+    } else if (threads() == 1) {
+      most_partials_ = 1;
+    } else {
+      // As many as leave the last ones small, but no more than the loop's time is worth.
+      const std::int64_t by_time =
+          unit_picoseconds() > 0 ? multiply(cut.num_units, unit_picoseconds()) / (kMorselPicoseconds / 16)
+                                 : kMaxPartials;
+      const std::int64_t most =
+          std::min<std::int64_t>(128 * static_cast<std::int64_t>(threads()), kMaxPartials);
+      most_partials_ =
+          std::min(std::clamp<std::int64_t>(by_time, 8 * std::min(threads(), 64), most), cut.num_units);
+      most_partials_ = std::max<std::int64_t>(most_partials_, 1);
+    }
+    limit_partials(most_partials_);
   }
 
-  // A unit is a partial.
-  static ErrorCode run_partial(WorkerState& worker, std::int64_t unit, void* data) {
-    const auto& loop = *static_cast<const GeneratedLoop*>(data);
-    const std::int64_t begin = unit * loop.partial_iterations;
-    const std::int64_t end = begin + std::min(loop.partial_iterations, loop.num_iterations - begin);
-    worker.scope = &loop.memory[unit].init;
-    const ErrorCode code = loop.init(worker, begin, end, unit);
-    return code == ErrorCode::kSuccess ? loop.run(worker, begin, end, unit) : code;
+  ErrorCode run_and_combine() noexcept {
+    const std::int64_t partials_bytes = most_partials_ * descriptor_.partial_bytes;
+    const std::int64_t memory_bytes = most_partials_ * static_cast<std::int64_t>(sizeof(PartialMemory));
+    Block* states = caller_.heap.allocate(partials_bytes + memory_bytes);
+    if (!states) return ErrorCode::kOutOfMemory;
+    partials_ = states->payload();
+    memory_ = reinterpret_cast<PartialMemory*>(partials_ + partials_bytes);
+
+    ErrorCode code = run();
+    for (std::int64_t i = 0; i < num_partials(); ++i) {
+      if (code == ErrorCode::kSuccess) {
+        splice_last(scope_->blocks, memory_[i].kept);
+      } else {
+        caller_.heap.free_all(memory_[i].kept);
+      }
+    }
+    if (code == ErrorCode::kSuccess && descriptor_.combine)
+      code = descriptor_.combine(&caller_, captures_, partials_, num_partials());
+    for (std::int64_t i = 0; i < num_partials(); ++i) caller_.heap.free_all(memory_[i].init.blocks);
+    caller_.heap.free(states);
+    if (descriptor_.measured && unit_picoseconds() > 0) {
+      const std::int64_t each = std::max<std::int64_t>(unit_picoseconds() / cut_.unit_iterations, 1);
+      __atomic_store_n(descriptor_.measured, each, __ATOMIC_RELAXED);
+    }
+    return code;
   }
 
-  // A unit is a morsel, which goes to the partial of the worker.
-  static ErrorCode run_unordered(WorkerState& worker, std::int64_t unit, void* data) {
-    auto& loop = *static_cast<GeneratedLoop*>(data);
-    const std::int64_t begin = unit * loop.morsel_iterations;
-    const std::int64_t end = begin + std::min(loop.morsel_iterations, loop.num_iterations - begin);
-    const std::int64_t owned = loop.num_owned.load(std::memory_order_relaxed);
-    std::int64_t partial = 0;
-    while (partial < owned && loop.memory[partial].owner.load(std::memory_order_relaxed) != &worker)
-      ++partial;
-    const bool is_new = partial == owned;
-    if (is_new) partial = loop.num_owned.fetch_add(1, std::memory_order_relaxed);
-    worker.scope = &loop.memory[partial].init;
-    if (is_new) {
-      loop.memory[partial].owner.store(&worker, std::memory_order_relaxed);
-      const ErrorCode code = loop.init(worker, 0, loop.num_iterations, partial);
+ private:
+  ErrorCode run_part(WorkerState& worker, const Part& part) noexcept override {
+    std::int64_t begin = part.begin * cut_.unit_iterations;
+    const std::int64_t units = part.end - part.begin;
+    const std::int64_t end = begin + std::min(multiply(units, cut_.unit_iterations), num_iterations_ - begin);
+    PartialMemory& memory = memory_[part.partial];
+    std::byte* partial =
+        descriptor_.partial_bytes > 0 ? partials_ + part.partial * descriptor_.partial_bytes : nullptr;
+    if (part.begins_partial) {
+      memory.init.parent = scope_;
+      begin_list(memory.init.blocks);
+      begin_list(memory.kept);
+      if (partial) std::memset(partial, 0, static_cast<std::size_t>(descriptor_.partial_bytes));
+    }
+    worker.scope = &memory.init;
+    if (part.begins_partial && descriptor_.init) {
+      const ErrorCode code = descriptor_.init(&worker, captures_, begin, end, partial);
       if (code != ErrorCode::kSuccess) return code;
     }
-    return loop.run(worker, begin, end, partial);
-  }
-
-  ErrorCode init(WorkerState& worker, std::int64_t begin, std::int64_t end, std::int64_t partial) const {
-    return descriptor.init ? descriptor.init(&worker, captures, begin, end, state_of_partial(partial))
-                           : ErrorCode::kSuccess;
-  }
-
-  ErrorCode run(WorkerState& worker, std::int64_t begin, std::int64_t end, std::int64_t index) const {
-    PartialMemory& own = memory[index];
-    void* partial = state_of_partial(index);
-    const bool has_scopes = descriptor.flags & (kLoopAllocates | kLoopKeepsMemory);
-    const TimedLoop timed(worker, descriptor.site);
+    const std::int64_t morsel = cut_.parts == Parts::kRanges || threads() == 1 ? range_morsel() : end - begin;
+    const TimedLoop timed(worker, descriptor_.site);
     while (begin < end) {
-      const std::int64_t stop = begin + std::min(morsel_iterations, end - begin);
-      ErrorCode code;
-      if (has_scopes) {
-        code = run_morsel(worker, descriptor.body, captures, begin, stop, partial, &own.init,
-                          descriptor.flags & kLoopKeepsMemory ? &own.kept : nullptr);
-      } else {
-        code = must_poll(worker) ? worker.run->poll() : ErrorCode::kSuccess;
-        ++worker.num_morsels;
-        if (code == ErrorCode::kSuccess) code = descriptor.body(&worker, captures, begin, stop, partial);
-      }
+      const std::int64_t stop = begin + std::min(morsel, end - begin);
+      const ErrorCode code = run_body(worker, begin, stop, partial, memory);
       if (code != ErrorCode::kSuccess) return code;
       begin = stop;
     }
     return ErrorCode::kSuccess;
   }
-};
 
-std::int64_t ceil_divide(std::int64_t value, std::int64_t divisor) {
-  return value / divisor + (value % divisor != 0);
-}
+  ErrorCode run_body(WorkerState& worker, std::int64_t begin, std::int64_t end, void* partial,
+                     PartialMemory& memory) noexcept {
+    if (descriptor_.flags & (kLoopAllocates | kLoopKeepsMemory)) {
+      return run_morsel(worker, descriptor_.body, captures_, begin, end, partial, &memory.init,
+                        descriptor_.flags & kLoopKeepsMemory ? &memory.kept : nullptr);
+    }
+    const ErrorCode code = must_poll(worker) ? worker.run->poll() : ErrorCode::kSuccess;
+    ++worker.num_morsels;
+    return code == ErrorCode::kSuccess ? descriptor_.body(&worker, captures_, begin, end, partial) : code;
+  }
+
+  // Whole blocks.
+  std::int64_t range_morsel() const {
+    const std::int64_t block = descriptor_.block_iterations;
+    const std::int64_t wanted = std::max(descriptor_.morsel_iterations, num_iterations_ / kMaxPartials);
+    return multiply(std::max<std::int64_t>(ceil_divide(wanted, block), 1), block);
+  }
+
+  WorkerState& caller_;
+  const LoopDescriptor& descriptor_;
+  void* captures_;
+  std::int64_t num_iterations_;
+  Cut cut_;
+  Scope* scope_;
+  std::int64_t most_partials_;
+  std::byte* partials_ = nullptr;
+  PartialMemory* memory_ = nullptr;
+};
 
 }  // namespace
 
 ErrorCode for_each_morsel(Worker& worker, std::int64_t num_elements, std::int64_t morsel_elements,
                           LoopBody body, void* captures) noexcept {
   if (num_elements < 0 || morsel_elements < 1) return ErrorCode::kUnknown;
-  WorkerState& caller = state_of(worker);
-  Scope* const scope = caller.scope;
-  PlainLoop loop{num_elements, morsel_elements, body, captures, scope};
-  const ErrorCode code =
-      run_units(caller, ceil_divide(num_elements, morsel_elements), PlainLoop::run_unit, &loop);
-  caller.scope = scope;
-  return code;
+  if (num_elements == 0) return ErrorCode::kSuccess;
+  return PlainLoop(state_of(worker), num_elements, morsel_elements, body, captures).run();
 }
 
 ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captures,
@@ -291,68 +449,14 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
   if (num_iterations == 0) return ErrorCode::kSuccess;
   WorkerState& caller = state_of(worker);
   if (caller.tallies) ++caller.tallies[descriptor.site].parallel_executions;
-  Scope* const scope = caller.scope;
-
-  const std::int64_t num_blocks = ceil_divide(num_iterations, descriptor.block_iterations);
-  const std::int64_t wanted_blocks = std::max<std::int64_t>(
-      ceil_divide(std::max<std::int64_t>(descriptor.morsel_iterations, 1), descriptor.block_iterations), 1);
-  const std::int64_t morsel_blocks = std::max(wanted_blocks, ceil_divide(num_blocks, kMaxPartials));
-  std::int64_t num_morsels = ceil_divide(num_blocks, morsel_blocks);
-  const std::int64_t morsel_iterations =
-      num_morsels == 1 ? num_iterations : morsel_blocks * descriptor.block_iterations;
-
-  GeneratedLoop loop{.descriptor = descriptor,
-                     .captures = captures,
-                     .num_iterations = num_iterations,
-                     .morsel_iterations = morsel_iterations,
-                     .partial_iterations = morsel_iterations,
-                     .num_partials = num_morsels,
-                     .partials = nullptr,
-                     .memory = nullptr};
-  bool is_unordered = false;
+  Cut cut{descriptor.block_iterations, ceil_divide(num_iterations, descriptor.block_iterations),
+          descriptor.flags & kLoopAnyOrder ? UnitLoop::Parts::kAnyOrder : UnitLoop::Parts::kByTime};
   if (descriptor.flags & kLoopRanges) {
     const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations,
                                              std::min<std::int64_t>(max_ranges, descriptor.max_ranges));
-    loop.num_partials = ranges.num_ranges;
-    loop.partial_iterations = ranges.range_iterations;
-  } else if (const int threads = threads_for(caller, num_morsels); threads == 1) {
-    loop.num_partials = 1;
-    loop.partial_iterations = num_iterations;
-  } else if (descriptor.flags & kLoopAnyOrder) {
-    is_unordered = true;
-    loop.num_partials = threads;
+    cut = {ranges.range_iterations, ranges.num_ranges, UnitLoop::Parts::kRanges};
   }
-
-  const std::int64_t partials_bytes = loop.num_partials * descriptor.partial_bytes;
-  const std::int64_t memory_bytes = loop.num_partials * static_cast<std::int64_t>(sizeof(PartialMemory));
-  Block* states = caller.heap.allocate(partials_bytes + memory_bytes);
-  if (!states) return ErrorCode::kOutOfMemory;
-  loop.partials = states->payload();
-  std::memset(loop.partials, 0, static_cast<std::size_t>(partials_bytes));
-  loop.memory = reinterpret_cast<PartialMemory*>(loop.partials + partials_bytes);
-  for (std::int64_t i = 0; i < loop.num_partials; ++i) {
-    new (&loop.memory[i]) PartialMemory;
-    loop.memory[i].init.parent = scope;
-    begin_list(loop.memory[i].init.blocks);
-    begin_list(loop.memory[i].kept);
-  }
-
-  ErrorCode code = is_unordered ? run_units(caller, num_morsels, GeneratedLoop::run_unordered, &loop)
-                                : run_units(caller, loop.num_partials, GeneratedLoop::run_partial, &loop);
-  if (is_unordered) loop.num_partials = loop.num_owned.load(std::memory_order_relaxed);
-  caller.scope = scope;
-  for (std::int64_t i = 0; i < loop.num_partials; ++i) {
-    if (code == ErrorCode::kSuccess) {
-      splice_last(scope->blocks, loop.memory[i].kept);
-    } else {
-      caller.heap.free_all(loop.memory[i].kept);
-    }
-  }
-  if (code == ErrorCode::kSuccess && descriptor.combine)
-    code = descriptor.combine(&worker, captures, loop.partials, loop.num_partials);
-  for (std::int64_t i = 0; i < loop.num_partials; ++i) caller.heap.free_all(loop.memory[i].init.blocks);
-  caller.heap.free(states);
-  return code;
+  return GeneratedLoop(caller, descriptor, captures, num_iterations, cut).run_and_combine();
 }
 
 extern "C" ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
@@ -369,6 +473,10 @@ extern "C" ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_el
                                              std::int64_t morsel_elements, LoopBody body,
                                              void* captures) noexcept {
   return for_each_morsel(*worker, num_elements, morsel_elements, body, captures);
+}
+
+extern "C" std::uint32_t weld_rt_has_idle_threads(Worker* worker) noexcept {
+  return worker->run->board().has_idle_threads() ? 1 : 0;
 }
 
 }  // namespace weld::runtime

@@ -8,7 +8,8 @@ namespace weld::runtime {
 
 /// Runs `body` so that each index in [0, num_elements) falls in exactly one morsel.
 ///
-/// \param worker           the caller's; its `may_fork` says whether other threads may take part
+/// \param worker           the caller's; its `may_fork` says whether other threads may take part, as far as
+/// idle
 /// \param num_elements     loop length in elements (not bytes); 0 is valid and calls nothing
 /// \param morsel_elements  elements per morsel, at least 1; the last morsel may be shorter
 /// \param captures         borrowed until return, shared by all workers, may be null
@@ -25,14 +26,18 @@ namespace weld::runtime {
 
 /// Runs a generated loop: `init` and `body` for each partial, then `combine` on the caller's worker.
 ///
-/// Partials   one for each morsel, or with kLoopRanges for each of at most `max_ranges` ranges, or with
-///            kLoopAnyOrder for each thread; one for the whole loop when only one thread may take part
-///            (`body` is then called once a morsel, in order). Zeroed; never more than 65,536.
+/// Partials   each takes parts of the loop that follow each other, by one `init` and a `body` a part; their
+///            number and limits depend on threads and time, so results must not. With kLoopRanges one for
+///            each of at most `max_ranges` ranges; with kLoopAnyOrder one a thread; one for the whole loop
+///            when only one thread takes part. Zeroed; never more than 65,536.
+/// Morsels    whole blocks, as many as take kMorselNanoseconds by measurement, fewer towards the loop's end
 /// Memory     `init` runs in a scope that ends after `combine`. `body` runs in that of its morsel
 ///            (kLoopAllocates), which ends with it, or is moved to the caller's scope when the loop succeeds
 ///            (kLoopKeepsMemory); without either flag in the same scope as `init`.
-/// Errors     as for_each_morsel, by partial; `combine` runs on success only.
-/// Nesting    loops inside a morsel may fork only if there are fewer morsels than threads.
+/// Errors     those of the first failing block; `combine` runs on success only.
+/// Threads    the loop begins on the caller's thread. Others are asked to take part once it is known, from a
+///            measurement or an estimate, that what is left is worth waking one: 50 µs. So are loops inside
+///            of it when there are threads that ran out of units (loop_board.h).
 [[nodiscard]] ErrorCode run_loop(Worker& worker, const LoopDescriptor& loop, void* captures,
                                  std::int64_t num_iterations, std::int64_t max_ranges = 64) noexcept;
 

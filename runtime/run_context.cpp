@@ -60,8 +60,10 @@ void RunContext::release(RunContext* run) noexcept {
 }
 
 RunContext::~RunContext() {
-  // An executor from before a fork waits for threads that do not exist here.
+  // An executor from before a fork waits for threads that do not exist here; others still come to look for
+  // loops.
   if (executor_ && executor_forks_ != num_forks()) static_cast<void>(executor_.release());
+  executor_.reset();
   while (idle_workers_) {
     WorkerState* worker = idle_workers_;
     idle_workers_ = worker->next_idle;
@@ -71,6 +73,9 @@ RunContext::~RunContext() {
 
 void RunContext::begin(const RunSettings& settings) noexcept {
   settings_ = settings;
+  // After a fork nobody comes to return what the parent's threads hold.
+  if (executor_ && executor_forks_ != num_forks()) std::construct_at(&board_, *this);
+  board_.begin(settings.threads);
   caller_.run = this;
   caller_.scope = nullptr;
   caller_.may_fork = settings.threads > 1;
@@ -84,6 +89,7 @@ void RunContext::begin(const RunSettings& settings) noexcept {
   caller_.num_morsels = 0;
   caller_.tallies = settings.statistics ? settings.statistics->take_tallies() : nullptr;
   caller_.loop_site = kNoLoop;
+  caller_.loop = nullptr;
 }
 
 ErrorCode RunContext::poll() const noexcept {
@@ -107,6 +113,7 @@ WorkerState* RunContext::lease_worker() noexcept {
   worker->scope = nullptr;
   worker->poll_needed = caller_.poll_needed;
   worker->may_fork = 0;
+  worker->loop = nullptr;
   worker->failed_code = ErrorCode::kSuccess;
   worker->failed_span = kNoSpan;
   worker->tallies = settings_.statistics ? settings_.statistics->take_tallies() : nullptr;

@@ -10,6 +10,7 @@
 #include "runtime/abi.h"
 #include "runtime/executor.h"
 #include "runtime/layout.h"
+#include "runtime/loop_board.h"
 #include "runtime/loop_statistics.h"
 #include "runtime/memory.h"
 
@@ -74,6 +75,7 @@ struct alignas(64) WorkerState : Worker {
   LoopTally* tallies = nullptr;           ///< by site; null where nobody asks for them
   std::uint32_t loop_site = kNoLoop;      ///< of the innermost loop that tells of itself
   std::int64_t loop_allocated_bytes = 0;  ///< allocated by the other workers of this one's loops
+  LoopBoard::Loop* loop = nullptr;        ///< the innermost loop that it runs a part of
   WorkerState* next_idle = nullptr;
 
   std::int64_t allocated_bytes() const { return heap.allocated_bytes() + loop_allocated_bytes; }
@@ -100,7 +102,7 @@ class RunContext {
   /// Gives it back to the context.
   static void release(RunContext* run) noexcept;
 
-  explicit RunContext(Context& context) : context_(context), caller_(context) {}
+  explicit RunContext(Context& context) : context_(context), caller_(context), board_(*this) {}
   ~RunContext();
 
   Context& context() const { return context_; }
@@ -116,6 +118,8 @@ class RunContext {
   WorkerState* lease_worker() noexcept;
   void return_worker(WorkerState& worker) noexcept;
 
+  /// Its loops that several threads may take part in.
+  LoopBoard& board() { return board_; }
   /// The executor of this run, kept for the next ones. Made at the first parallel loop; null when that fails.
   Executor* executor() noexcept;
 
@@ -127,6 +131,7 @@ class RunContext {
   std::uint8_t always_poll_ = 1;
   std::uint8_t never_poll_ = 0;
   WorkerState caller_;
+  LoopBoard board_;
 
   std::mutex mutex_;  // the workers and the executor
   WorkerState* idle_workers_ = nullptr;
