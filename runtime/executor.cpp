@@ -18,6 +18,12 @@
 namespace weld::runtime {
 namespace {
 
+#if __has_feature(thread_sanitizer)
+constexpr bool kSanitizesThreads = true;
+#else
+constexpr bool kSanitizesThreads = false;
+#endif
+
 std::atomic<int> forks{0};
 
 void watch_forks() noexcept {
@@ -143,7 +149,8 @@ std::unique_ptr<Executor> Executor::make(ExecutorKind kind, int threads) noexcep
   watch_forks();
   try {
     if (threads <= 1 || kind == ExecutorKind::kInline) return std::make_unique<InlineExecutor>();
-    if (kind == ExecutorKind::kThreads || num_forks() > 0) return std::make_unique<ThreadExecutor>(threads);
+    if (kind == ExecutorKind::kThreads || num_forks() > 0 || kSanitizesThreads)
+      return std::make_unique<ThreadExecutor>(threads);
     return std::make_unique<TbbExecutor>(threads);
   } catch (const std::exception&) {
     return nullptr;

@@ -26,7 +26,7 @@ class Executor {
   virtual int call(int count, Part part, void* data) noexcept = 0;
 
   /// For runs on `threads` threads. Null when out of memory. TBB is replaced by threads in a child of fork,
-  /// where its workers are gone.
+  /// where its workers are gone, and in builds with the thread sanitizer, which does not understand it.
   static std::unique_ptr<Executor> make(ExecutorKind kind, int threads) noexcept;
 };
 
