@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kNames[] = {"i8", "f8", "text"};
 
-// Strings go as lines of text, which every library reads.
+// Strings go as lines of text, which every library reads (Polars where the file is called .csv).
 void write_column(const fs::path& file, const ColumnView& column) {
   if (column.type != ElementType::kString)
     return write_file(file, column.first, column.length * element_bytes(column.type));
@@ -67,7 +67,7 @@ bool TablePeer::load(std::string_view operation, std::span<const PlainTable> tab
   json columns = json::array();
   for (const PlainTable& table : tables) {
     for (const PlainTable::Column& column : table.columns) {
-      const fs::path file = process_->folder() / (table.name + "-" + column.name);
+      const fs::path file = process_->folder() / (table.name + "-" + column.name + ".csv");
       write_column(file, column.values);
       columns.push_back({{"table", table.name},
                          {"name", column.name},

@@ -36,7 +36,7 @@ const REDUCTIONS = {
 
 function readColumn({ element, file }) {
   try {
-    if (element === "text") return pl.readCSV(file, { hasHeader: false, dtypes: { column_1: pl.Utf8 } }).getColumn("column_1");
+    if (element === "text") return pl.readCSV(file, { hasHeader: false, dtypes: { column_1: pl.String } }).getColumn("column_1");
     const bytes = fs.readFileSync(file);
     return element === "i8"
       ? pl.Series("", new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8), pl.Int64)
@@ -47,7 +47,7 @@ function readColumn({ element, file }) {
 }
 
 function writeColumn(series, file) {
-  if (series.dtype.equals(pl.Utf8)) {
+  if (series.dtype.equals(pl.String)) {
     pl.DataFrame({ k: series }).writeCSV(file, { includeHeader: false });
     return "text";
   }

@@ -82,12 +82,20 @@ def distinct(tables):
 
 
 def groups(tables):
-    frame = tables["t"]
-    return lambda: frame.groupby("k", sort=False)["v"].agg(list)
+    keys, values = tables["t"]["k"].to_numpy(), tables["t"]["v"].to_numpy()
+
+    def run():
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        return ordered[first], first, values[order]
+
+    return run
 
 
-def sums_of_groups(lists):
-    return lists.index.to_numpy(), np.array([sum(values) for values in lists])
+def sums_of_groups(outcome):
+    keys, first, values = outcome
+    return keys, np.add.reduceat(values, first)
 
 
 OPERATIONS = {
