@@ -108,10 +108,6 @@ Value key_parameter(Emitter& emitter, const EntryType& type) {
   return key;
 }
 
-ir::Type entry_struct(Emitter& emitter, const EntryType& type) {
-  return emitter.module.struct_type({type.key, type.value});
-}
-
 // ptr find(worker, dict, hash, key…).
 void write_find(ModuleEmitter& module, llvm::Function* function, const EntryType& type) {
   Emitter emitter(module, function);
@@ -191,6 +187,10 @@ void write_find_or_insert(ModuleEmitter& module, llvm::Function* function, const
 
 }  // namespace
 
+ir::Type entry_struct(Emitter& emitter, const EntryType& type) {
+  return emitter.module.struct_type({type.key, type.value});
+}
+
 std::int64_t entry_bytes(Emitter& emitter, const EntryType& type) {
   return emitter.flat(entry_struct(emitter, type)).size_bytes;
 }
@@ -243,6 +243,10 @@ llvm::Value* LaneHashes::lane(Emitter& emitter, llvm::Value* index) const {
                        ir.getInt64Ty());
 }
 
+llvm::Value* LaneHashes::all(Emitter& emitter) const {
+  return emitter.ir.CreateLoad(hashes_->getAllocatedType(), hashes_);
+}
+
 llvm::Value* is_large(Emitter& emitter, llvm::Value* dict) {
   llvm::Value* mask = dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, slot_mask));
   return emitter.ir.CreateICmpUGE(mask, emitter.i64(runtime::kLargeSlots));
@@ -256,10 +260,13 @@ void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash) {
 void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash) {
   auto& ir = emitter.ir;
   llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
-  llvm::Value* slot =
-      ir.CreateLoad(ir.getInt64Ty(), emitter.element_address(slots, first_slot(emitter, dict, hash), 8));
+  llvm::Value* place = emitter.element_address(slots, first_slot(emitter, dict, hash), 8);
+  llvm::Value* slot = ir.CreateLoad(ir.getInt64Ty(), place);
   llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
-  prefetch(emitter, emitter.element_address(entries, entry_index(emitter, slot), entry_bytes(emitter, type)));
+  llvm::Value* entry =
+      emitter.element_address(entries, entry_index(emitter, slot), entry_bytes(emitter, type));
+  // Of another key, or of none, there is no need to look at the entry.
+  prefetch(emitter, ir.CreateSelect(ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash), entry, place));
 }
 
 llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,

@@ -26,6 +26,7 @@ class LaneHashes {
   LaneHashes(Emitter& emitter, ir::Type key, llvm::Value* dict, const Value& lanes, const SpilledLanes& keys,
              llvm::Value* mask);
   llvm::Value* lane(Emitter& emitter, llvm::Value* index) const;
+  llvm::Value* all(Emitter& emitter) const;
 
  private:
   llvm::AllocaInst* hashes_;  // u32 each
@@ -35,7 +36,7 @@ class LaneHashes {
 llvm::Value* is_large(Emitter& emitter, llvm::Value* dict);
 /// Fetches the slot where probing for a hash starts.
 void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash);
-/// Fetches the entry that this slot, which is read, points to.
+/// Fetches the entry that this slot, which is read, points to, if it has that hash.
 void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash);
 
 /// The address of the entry with that key, or null. `hash` is its hash_key; null: it is made here.
@@ -47,6 +48,8 @@ llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* di
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
                             std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash = nullptr);
 
+/// `{K, V}` itself.
+ir::Type entry_struct(Emitter& emitter, const EntryType& type);
 llvm::Value* entry_address(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* index);
 llvm::Value* entry_value_address(Emitter& emitter, const EntryType& type, llvm::Value* entry);
 std::int64_t entry_bytes(Emitter& emitter, const EntryType& type);

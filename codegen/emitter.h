@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "codegen/llvm_types.h"
+#include "codegen/probe_style.h"
 #include "ir/error.h"
 #include "ir/fields.h"
 #include "ir/typing.h"
@@ -36,8 +37,9 @@ struct Value {
 struct EmitOptions {
   bool deterministic = true;
   bool allow_fma = false;
-  bool statistics = false;  ///< code tells what its loops do (runtime/loop_statistics.h)
-  int vector_bits = 128;    ///< of a register
+  bool statistics = false;                  ///< code tells what its loops do (runtime/loop_statistics.h)
+  ProbeStyle probes = ProbeStyle::kChosen;  ///< where no annotation says it
+  int vector_bits = 128;                    ///< of a register
   /// The narrowest integers of which a vector can be compressed by an instruction; 0: there is none.
   int narrowest_compress_bits = 0;
 };

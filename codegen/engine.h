@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "codegen/probe_style.h"
 #include "ir/arena.h"
 #include "ir/error.h"
 #include "passes/pipeline.h"
@@ -37,6 +38,7 @@ struct CompileOptions {
   bool deterministic = true;   ///< keep the reduction order (DESIGN.md §4)
   bool allow_fma = false;      ///< contract a*b+c
   bool statistics = false;     ///< code counts what its loops do, for runs that ask for it
+  ProbeStyle probes = ProbeStyle::kChosen;  ///< of lookups that do not say `impl:plain` or `impl:staged`
   std::int64_t compile_deadline_ms = 60'000;
   std::int64_t cache_bytes = std::int64_t{256} << 20;  ///< of compiled programs kept in the process
   std::string cache_dir;                  ///< of compiled objects, shared by processes; empty: none

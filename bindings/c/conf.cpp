@@ -76,6 +76,16 @@ bool set_compile_bool(std::string_view value, Target target) {
   return parsed.has_value();
 }
 
+// The values are those of the annotation `impl`.
+bool set_probes(std::string_view value, Target target) {
+  using codegen::ProbeStyle;
+  if (value != "" && value != "plain" && value != "staged") return false;
+  target.settings.compile.probes = value == "plain"    ? ProbeStyle::kPlain
+                                   : value == "staged" ? ProbeStyle::kStaged
+                                                       : ProbeStyle::kChosen;
+  return true;
+}
+
 bool set_memory_limit(std::string_view value, Target target) {
   const auto parsed = parse_integer(value, 1, INT64_MAX);
   if (parsed) target.settings.memory_limit_bytes = *parsed;
@@ -185,6 +195,7 @@ constexpr std::array kKeys{
     Key{"weld.deadline.ms", "a number of milliseconds, 0 for no deadline", set_deadline},
     Key{"weld.deterministic", kBool, set_compile_bool<&codegen::CompileOptions::deterministic>},
     Key{"weld.fma", kBool, set_compile_bool<&codegen::CompileOptions::allow_fma>},
+    Key{"weld.impl.lookup", "plain, staged, or nothing to choose", set_probes},
     Key{"weld.interpret", kBool, set_compile_bool<&codegen::CompileOptions::interpret>},
     Key{"weld.llvm.optimization.funcOpts", kBool, check_bool, Life::kRetired},
     Key{"weld.llvm.optimization.level", "0, 1, 2 or 3", set_level},

@@ -40,6 +40,7 @@ TEST(Conf, ReadsValues) {
                                         {"weld.deadline.ms", "50"},
                                         {"weld.interpret", "true"},
                                         {"weld.deterministic", "false"},
+                                        {"weld.impl.lookup", "plain"},
                                         {"weld.cache.dir", "/tmp/cache"},
                                         {"weld.optimization.passes", "inline-lets, fold_constants"}});
   EXPECT_EQ(settings.memory_limit_bytes, 12345);
@@ -49,6 +50,7 @@ TEST(Conf, ReadsValues) {
   EXPECT_EQ(settings.deadline_ms, 50);
   EXPECT_TRUE(settings.compile.interpret);
   EXPECT_FALSE(settings.compile.deterministic);
+  EXPECT_EQ(settings.compile.probes, codegen::ProbeStyle::kPlain);
   EXPECT_EQ(settings.compile.cache_dir, "/tmp/cache");
   EXPECT_THAT(*settings.compile.pipeline.passes, ElementsAre("inline-lets", "fold_constants"));
 }
