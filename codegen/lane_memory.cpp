@@ -280,6 +280,43 @@ llvm::Value* load_lanes(Emitter& emitter, const FlatType& element, const Leaf& l
   return gather_lanes(emitter, element, leaf, address, llvm::ConstantVector::get(numbers), nullptr);
 }
 
+namespace {
+
+constexpr std::uint64_t kFewLanes = 4;
+
+// Of elements that the machine does not gather, for the few lanes of a mask. TPC-H Q12 looks at 1.2 of 32 up
+// in one group of seven, which took twice the time of all that comes before.
+llvm::Value* gather_few(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* base,
+                        llvm::Value* index, llvm::Value* mask) {
+  auto& ir = emitter.ir;
+  const std::uint32_t count = length_of(index);
+  llvm::Type* type = memory_lanes(emitter, leaf, count);
+  llvm::AllocaInst* gathered = emitter.frame(type, "gathered");
+  llvm::AllocaInst* places = emitter.frame(index->getType(), "places");
+  ir.CreateStore(llvm::Constant::getNullValue(type), gathered);
+  ir.CreateStore(index, places);
+  for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+    const auto place_bytes = static_cast<std::int64_t>(index->getType()->getScalarSizeInBits() / 8);
+    llvm::Value* place =
+        ir.CreateLoad(index->getType()->getScalarType(), emitter.element_address(places, lane, place_bytes));
+    place = ir.CreateSExt(place, ir.getInt64Ty());
+    llvm::Value* value =
+        ir.CreateAlignedLoad(type->getScalarType(), emitter.element_address(base, place, element.size_bytes),
+                             llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))));
+    // Not through memory: a vector could not be read before its parts are written.
+    llvm::SmallVector<std::uint8_t, 64> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), std::uint8_t{0});
+    llvm::Value* is_lane = ir.CreateICmpEQ(llvm::ConstantDataVector::get(ir.getContext(), numbers),
+                                           ir.CreateVectorSplat(count, ir.CreateTrunc(lane, ir.getInt8Ty())));
+    ir.CreateStore(
+        ir.CreateSelect(is_lane, ir.CreateVectorSplat(count, value), ir.CreateLoad(type, gathered)),
+        gathered);
+  });
+  return ir.CreateLoad(type, gathered);
+}
+
+}  // namespace
+
 llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* data,
                           llvm::Value* index, llvm::Value* mask) {
   auto& ir = emitter.ir;
@@ -311,14 +348,15 @@ llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf&
   // An inactive lane reads what the first active one does: the vector may be empty where none is.
   llvm::Value* bits = lane_bits(emitter, mask);
   const Value value = emitter.branch(
-      ir.CreateIsNotNull(bits),
+      ir.CreateICmpUGT(ir.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, bits),
+                       llvm::ConstantInt::get(bits->getType(), kFewLanes)),
       [&] {
         llvm::Value* first = ir.CreateBinaryIntrinsic(llvm::Intrinsic::cttz, bits, ir.getTrue());
         llvm::Value* place = ir.CreateExtractElement(index, ir.CreateZExt(first, ir.getInt64Ty()));
         llvm::Value* safe = ir.CreateSelect(mask, index, ir.CreateVectorSplat(count, place));
         return Value{{}, {ir.CreateSelect(mask, load(safe), zero)}};
       },
-      [&] { return Value{{}, {zero}}; });
+      [&] { return Value{{}, {gather_few(emitter, element, leaf, base, index, mask)}}; });
   return from_memory(emitter, leaf, value.scalar());
 }
 

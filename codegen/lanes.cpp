@@ -7,6 +7,19 @@
 
 namespace weld::codegen {
 
+namespace {
+
+// What indices of that type must be less than, as unsigned numbers: the length, or all that are not negative.
+llvm::Value* index_limit(Emitter& emitter, llvm::Value* index, llvm::Value* length) {
+  auto& ir = emitter.ir;
+  llvm::Type* type = index->getType()->getScalarType();
+  if (type->isIntegerTy(64)) return length;
+  llvm::Value* most = emitter.i64(std::int64_t{1} << 31);
+  return ir.CreateTrunc(ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, length, most), type);
+}
+
+}  // namespace
+
 Value emit_gather(Emitter& emitter, ir::Expr expr) {
   auto& ir = emitter.ir;
   const auto& node = *expr.as<ir::Gather>();
@@ -14,8 +27,8 @@ Value emit_gather(Emitter& emitter, ir::Expr expr) {
   llvm::Value* index = emitter.emit_scalar(node.index);
   llvm::Value* mask = emitter.emit_scalar(node.mask);
   const std::uint32_t count = node.mask.type().as<ir::SimdType>()->lanes;
-  llvm::Value* places = ir.CreateSExt(index, llvm::FixedVectorType::get(ir.getInt64Ty(), count));
-  llvm::Value* outside = ir.CreateICmpUGE(places, ir.CreateVectorSplat(count, vector.leaves[1]));
+  llvm::Value* outside =
+      ir.CreateICmpUGE(index, ir.CreateVectorSplat(count, index_limit(emitter, index, vector.leaves[1])));
   emitter.fail_if(any_lane(emitter, ir.CreateAnd(mask, outside)), ErrorCode::kArrayOutOfBounds, expr.span());
   const FlatType& element = emitter.flat(vector.type.as<ir::VecType>()->element);
   Value gathered{expr.type(), {}};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -668,6 +669,7 @@ class LanesBuilder {
   }
   // As i32 where the index was no wider.
   ir::Expr index_in_lanes(ir::Expr key, ir::Expr mask) {
+    if (const auto bounded = bounded_index(key, mask)) return *bounded;
     const auto* cast = key.as<ir::Cast>();
     const auto* narrow = cast ? cast->value.type().as<ir::ScalarType>() : nullptr;
     if (!narrow || !varies(key) || !ir::is_integer(narrow->kind)) return lanes_of_value(lanes_of(key, mask));
@@ -676,6 +678,32 @@ class LanesBuilder {
     if (bits == 32 && ir::is_signed(narrow->kind)) return lanes;
     const ir::ScalarKind kind = bits < 32 ? ir::ScalarKind::kI32 : ir::ScalarKind::kI64;
     return bits == 64 && ir::is_signed(narrow->kind) ? lanes : arena_.make<ir::Cast>(key.span(), kind, lanes);
+  }
+
+  // min(i64(x), bound) as i32: a bound that no i32 reaches does nothing, and below 0 any will do, which is
+  // outside of all vectors.
+  std::optional<ir::Expr> bounded_index(ir::Expr key, ir::Expr mask) {
+    const auto* least = key.as<ir::Binary>();
+    if (!least || least->op != ir::BinaryOp::kMin) return std::nullopt;
+    const bool is_left = least->left.is<ir::Cast>();
+    const auto* cast = (is_left ? least->left : least->right).as<ir::Cast>();
+    const ir::Expr bound = is_left ? least->right : least->left;
+    if (!cast || !varies(cast->value) || varies(bound) || ir::may_fail_or_diverge(bound) ||
+        !ir::is_scalar(cast->value.type(), ir::ScalarKind::kI32))
+      return std::nullopt;
+    const auto literal = [&](std::int64_t value) {
+      return arena_.literal(ir::ScalarValue::of(value), key.span());
+    };
+    const auto binary = [&](ir::BinaryOp op, ir::Expr left, ir::Expr right) {
+      return arena_.make<ir::Binary>(key.span(), op, left, right);
+    };
+    ir::Expr limit = binary(ir::BinaryOp::kMin, outside_of_islands(bound),
+                            literal(std::numeric_limits<std::int32_t>::max()));
+    limit = arena_.make<ir::Cast>(key.span(), ir::ScalarKind::kI32,
+                                  binary(ir::BinaryOp::kMax, limit, literal(-1)));
+    add_operation_cost(1, ir::ScalarKind::kI32);
+    return binary(ir::BinaryOp::kMin, lanes_of_value(lanes_of(cast->value, mask)),
+                  broadcast(bind(limit, "bound")));
   }
 
   // True for every active lane, or the error.

@@ -331,6 +331,14 @@ class Programs {
                              "{if(e.$0 > t, merge(b.$0, e.$1 * e.$1), b.$0), merge(b.$1, e.$1)}",
                              "let m = e.$0 > broadcast[$N](t); "
                              "{if(any_lane(m), merge(b.$0, e.$1 * e.$1, m), b.$0), merge(b.$1, e.$1)}"));
+    for (const std::string_view kind : {"i8", "u16", "bool"}) {
+      add(fmt::format("gather_few_{}", kind),
+          loop(fmt::format("v: vec[i64], w: vec[{}]", kind), "v", fmt::format("appender[{}]", kind),
+               fmt::format("appender[{}]", kind), "simd[i64,$N]",
+               "if(e > t & e % 16L == 3L, merge(b, lookup(w, i64(i32(i)))), b)",
+               "let m = e > broadcast[$N](t) & e % broadcast[$N](16L) == broadcast[$N](3L); "
+               "merge(b, gather(w, i32(i), m), m)"));
+    }
     add("map_lanes",
         loop("v: vec[i64], w: vec[vec[i8]]", "v", "appender[{i64, f32, bool}]", "appender[{i64, f32, bool}]",
              "simd[i64,$N]", "if(e > t, merge(b, {len(lookup(w, i)) + e, f32(e), lookup(w, i) == \"a\"}), b)",
