@@ -231,9 +231,21 @@ struct Lowering {
     return entries_of(emitter, expr.type(), emitter.emit_scalar(node.dict));
   }
 
+  // Whether the vector is the result of an appender that a loop fills, and has no name.
+  static bool is_made_here(ir::Expr vector) {
+    while (const auto* let = vector.as<ir::Let>()) vector = let->body;
+    const auto* result = vector.as<ir::Result>();
+    const auto* loop = result ? result->builder.as<ir::For>() : nullptr;
+    const auto* builder = loop ? loop->builder.as<ir::NewBuilder>() : nullptr;
+    return builder && builder->builder.as<ir::AppenderType>();
+  }
+
   Value operator()(const ir::NewBuilder& node) const {
     if (!node.argument) return builder_ops(node.builder).create(emitter, node.builder, nullptr, expr.span());
     const Value argument = emitter.emit(node.argument);
+    // A vecmerger starts from a copy of its vector, or from the vector itself where nobody else has it.
+    if (node.builder.as<ir::VecMergerType>() && is_made_here(node.argument))
+      return {node.builder, argument.leaves};
     return builder_ops(node.builder).create(emitter, node.builder, &argument, expr.span());
   }
 
