@@ -482,14 +482,15 @@ TEST_P(MorselLoopTest, TwoRunsAtOnceBothProgress) {
     }
     return ErrorCode::kSuccess;
   };
+  const TypeLayout& type = nothing();
   std::vector<std::thread> hosts;
   std::atomic<int> right{0};
   for (int number : {0, 1}) {
     hosts.emplace_back([&, number] {
       Side side{&race, number};
-      right += run([&](Worker* worker, std::byte*) {
-                 return for_each_morsel(*worker, 2000, 1, body, &side);
-               }) == ErrorCode::kSuccess;
+      const RunResult result = run(
+          type, [&](Worker* worker, std::byte*) { return for_each_morsel(*worker, 2000, 1, body, &side); });
+      right += result.code == ErrorCode::kSuccess;
     });
   }
   for (std::thread& host : hosts) host.join();
