@@ -1,8 +1,10 @@
 #pragma once
 
-#include <llvm/IR/Module.h>
-
 #include <cstdint>
+
+namespace llvm {
+class Module;
+}
 
 namespace weld::codegen {
 
