@@ -212,9 +212,7 @@ class SortSimplifier {
   ir::Expr run(ir::Expr root) {
     const auto bind = [&](ir::Symbol symbol, ir::Expr value) { values_.emplace(symbol.id(), value); };
     root = rewrite_lets(root, arena_, bind, [&](ir::Expr expr) { return rewrite(expr); });
-    root = limit_named_sorts(root);
-    return ir::rewrite_bottom_up(
-        root, arena_, [&](ir::Expr expr) { return expr.is<ir::Sort>() ? by_one_key_at_a_time(expr) : expr; });
+    return limit_named_sorts(root);
   }
 
  private:
@@ -284,31 +282,6 @@ class SortSimplifier {
     }
     const std::vector<ir::Parameter> parameters{comparator.parameters[0]};
     return with_function(sort, arena_.make<ir::Lambda>(function.span(), parameters, key));
-  }
-
-  // Sorts by several scalars as one sort for each, from the last key on: they are stable, and scalars are
-  // distributed instead of compared.
-  ir::Expr by_one_key_at_a_time(ir::Expr sort) {
-    constexpr std::size_t kMaxSorts = 3;
-    const auto& lambda = *sort.as<ir::Sort>()->function.as<ir::Lambda>();
-    const auto* key = lambda.parameters.size() == 1 ? lambda.body.as<ir::MakeStruct>() : nullptr;
-    if (!key || key->members.empty() || key->members.size() > kMaxSorts) return sort;
-    if (!std::ranges::all_of(key->members, [](ir::Expr member) { return ir::is_scalar(member.type()); }))
-      return sort;
-    if (ir::may_fail_or_diverge(lambda.body)) {
-      remark("sort by several keys is not split: a key may fail", sort.span());
-      return sort;
-    }
-    const ir::Parameter old = lambda.parameters[0];
-    ir::Expr sorted = sort.as<ir::Sort>()->vector;
-    for (std::size_t i = key->members.size(); i-- > 0;) {
-      const ir::Parameter parameter{arena_.fresh_symbol(old.symbol.name()), old.type};
-      const ir::Expr element = arena_.ident(parameter.symbol, parameter.type, sort.span());
-      const ir::Expr body = ir::substitute(key->members[i], {{old.symbol.id(), element}}, arena_);
-      const ir::Expr function = arena_.make<ir::Lambda>(key->members[i].span(), std::vector{parameter}, body);
-      sorted = arena_.make<ir::Sort>(sort.span(), sorted, function);
-    }
-    return sorted;
   }
 
   // --- Sorting what is sorted.

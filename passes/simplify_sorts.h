@@ -9,7 +9,6 @@ namespace weld::passes {
 ///   slice(sort(v, |x| k), 0L, n)                        becomes    sort(v, |x| k, n)
 ///   sort(v, |a, b| if(a.$0 < b.$0, -1, if(a.$0 > b.$0, 1, 0)))     sort(v, |x| x.$0)
 ///   sort(sort(v, |x| k), |x| k)                                    sort(v, |x| k)
-///   sort(v, |x| {k, l})                                            sort(sort(v, |x| l), |x| k)
 ///
 /// The first elements are cut off also through names, loops that map each element, and where single elements
 /// are looked up. A comparator that compares several keys in turn becomes a struct of keys; keys in falling

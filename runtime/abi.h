@@ -138,6 +138,11 @@ enum LoopFlags : std::uint32_t {
 using SortComparator = std::int32_t (*)(Worker* worker, void* captures, const void* left, const void* right,
                                         ErrorCode* error);
 
+/// Writes, for the keys [begin, end) of an array, words that are in the order of the keys as far as they go:
+/// of two keys, the one whose first word that differs is smaller comes first. Those of key `begin` are the
+/// first in `words`; each key has as many.
+using SortWords = void (*)(const std::byte* keys, std::int64_t begin, std::int64_t end, std::uint64_t* words);
+
 /// Adds an entry, copying key and value; a key that is already there is kDeserializationError.
 using DictInsert = ErrorCode (*)(Worker* worker, Dict* dict, const void* key, const void* value);
 

@@ -195,17 +195,33 @@ ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t lengt
                        SortComparator comparator, void* captures, std::int64_t limit,
                        VecView* result) noexcept;
 
-/// Sorts elements by scalar keys, an array beside them: ascending, −0 = +0, NaN last. `scalar_kind` is an
-/// ir::ScalarKind. `keys` may be `data` itself.
+/// Sorts elements by scalar keys, `key_stride` bytes apart: ascending, −0 = +0, NaN last. `scalar_kind` is an
+/// ir::ScalarKind. `keys` may be `data` itself, or a member of its elements.
 ErrorCode weld_rt_sort_by_scalar(Worker* worker, const std::byte* data, std::int64_t length,
-                                 std::int64_t element_bytes, const std::byte* keys, std::uint32_t scalar_kind,
-                                 std::int64_t limit, VecView* result) noexcept;
+                                 std::int64_t element_bytes, const std::byte* keys, std::int64_t key_stride,
+                                 std::uint32_t scalar_kind, std::int64_t limit, VecView* result) noexcept;
 
-/// Sorts elements by keys of any type, an array beside them, that `comparator` compares.
+/// The same by keys that are vec[i8] (`is_signed` not 0) or vec[u8].
+ErrorCode weld_rt_sort_by_string(Worker* worker, const std::byte* data, std::int64_t length,
+                                 std::int64_t element_bytes, const std::byte* keys, std::int64_t key_stride,
+                                 std::uint32_t is_signed, std::int64_t limit, VecView* result) noexcept;
+
+/// Sorts elements by keys of any type, an array beside them, that `comparator` compares without fail. `words`
+/// writes `num_words` (at least 1) for each; `words_decide` not 0 says that equal ones mean equal keys.
 ErrorCode weld_rt_sort_by_key(Worker* worker, const std::byte* data, std::int64_t length,
                               std::int64_t element_bytes, const std::byte* keys, std::int64_t key_bytes,
+                              SortWords words, std::int64_t num_words, std::uint32_t words_decide,
                               SortComparator comparator, void* captures, std::int64_t limit,
                               VecView* result) noexcept;
+
+/// A new array of keys in `worker->scope`. `write(worker, captures, begin, end, keys)` writes those of the
+/// elements [begin, end) to `keys`; `flags` are kLoopAllocates and kLoopKeepsMemory. In parallel when large.
+ErrorCode weld_rt_make_keys(Worker* worker, std::int64_t length, std::int64_t key_bytes, LoopBody write,
+                            void* captures, std::uint32_t flags, std::byte** keys) noexcept;
+
+/// A word in the order of strings, vec[i8] (`is_signed` not 0) or vec[u8], as far as eight bytes go.
+std::uint64_t weld_rt_string_word(const std::byte* data, std::int64_t length,
+                                  std::uint32_t is_signed) noexcept;
 
 // --- serialize.h
 

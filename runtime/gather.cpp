@@ -20,7 +20,15 @@ struct Gather {
   template <std::int64_t kBytes>
   void run(std::int64_t begin, std::int64_t end) const {
     const std::int64_t bytes = kBytes ? kBytes : element_bytes;
-    for (std::int64_t i = begin; i < end; ++i)
+    std::int64_t i = begin;
+    // Loads overlap further ahead than the processor looks.
+    constexpr std::int64_t kAhead = 24;
+    for (; i + kAhead < end; ++i) {
+      __builtin_prefetch(from + static_cast<std::int64_t>(indices[(i + kAhead) * stride]) * bytes);
+      std::memcpy(to + i * bytes, from + static_cast<std::int64_t>(indices[i * stride]) * bytes,
+                  static_cast<std::size_t>(bytes));
+    }
+    for (; i < end; ++i)
       std::memcpy(to + i * bytes, from + static_cast<std::int64_t>(indices[i * stride]) * bytes,
                   static_cast<std::size_t>(bytes));
   }
@@ -41,6 +49,12 @@ struct Gather {
         break;
       case 16:
         gather.template run<16>(begin, end);
+        break;
+      case 24:
+        gather.template run<24>(begin, end);
+        break;
+      case 32:
+        gather.template run<32>(begin, end);
         break;
       default:
         gather.template run<0>(begin, end);

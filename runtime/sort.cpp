@@ -4,11 +4,13 @@
 #include "runtime/calls.h"
 #include "runtime/gather.h"
 #include "runtime/morsel_loop.h"
+#include "runtime/parallel_copy.h"
 #include "runtime/scratch.h"
+#include "runtime/sort_keys.h"
 
 // Sorting by a comparator: a bottom-up merge sort, whose every index is bounded by the lengths of what it
-// merges and not by what the comparator says, so that an inconsistent one gives some permutation. By scalar
-// keys: radix_sort.cpp.
+// merges and not by what the comparator says, so that an inconsistent one gives some permutation. By keys:
+// key_sort.cpp.
 
 namespace weld::runtime {
 namespace {
@@ -19,6 +21,7 @@ constexpr std::int64_t kPieceElements = 64 * 1024;  // merged by one worker
 constexpr std::int64_t kPollComparisons = 4096;
 constexpr std::int64_t kMaxMovedBytes = 64;  // larger elements are sorted by their indices
 constexpr std::int64_t kMinHeldElements = 64;
+constexpr std::int64_t kMinSelected = 8;  // how many times fewer elements are wanted, to be selected
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 46;
 
 // Two elements, compared for one worker. After a failure it says "equal", and `failed` is set.
@@ -110,25 +113,20 @@ struct ElementSort {
     if (from != data) std::memcpy(data, from, static_cast<std::size_t>(length * size()));
   }
 
-  // How many elements are held at a time to find the first `limit` of them; 0 where sorting all is better.
-  static std::int64_t num_held(std::int64_t length, std::int64_t limit) {
-    if (limit > length / 4) return 0;
-    const std::int64_t held = std::max(2 * limit, kMinHeldElements);
-    return held < length ? held : 0;
-  }
+  // How many elements are held at a time to find the first `limit` of them.
+  static std::int64_t num_held(std::int64_t limit) { return std::max(2 * limit, kMinHeldElements); }
 
-  // Finds the first `limit` (not 0) elements of the sorted vector, with room for num_held() elements at
-  // `held` and at `scratch`, and leaves them at `held`. `element(i)` is where element i of the vector is,
-  // until the next call. What comes before the last of the first so far is held; now and then the held are
-  // cut back.
+  // Finds the first `limit` (not 0) of the elements [begin, end) in their sorted order, with room for
+  // num_held() elements at `held` and at `scratch`, and leaves them at `held`; returns how many there are.
+  // `element(i)` is where element i of the vector is, until the next call. What comes before the last of the
+  // first so far is held; now and then the held are cut back.
   template <class Element>
-  ErrorCode select(Worker& worker, Element&& element, std::byte* held, std::byte* scratch,
-                   std::int64_t length, std::int64_t limit) const {
-    Comparison comparison(worker, comparator, captures);
-    const std::int64_t room = num_held(length, limit);
+  std::int64_t select(Comparison& comparison, Element&& element, std::byte* held, std::byte* scratch,
+                      std::int64_t begin, std::int64_t end, std::int64_t limit) const {
+    const std::int64_t room = num_held(limit);
     std::int64_t count = 0;
     bool full = false;
-    for (std::int64_t i = 0; i < length && comparison.code == ErrorCode::kSuccess; ++i) {
+    for (std::int64_t i = begin; i < end && comparison.code == ErrorCode::kSuccess; ++i) {
       const std::byte* const next = element(i);
       if (full && !comparison.is_after(at(held, limit - 1), next)) continue;
       move(at(held, count++), next);
@@ -138,7 +136,74 @@ struct ElementSort {
       full = true;
     }
     sort_chunk(held, scratch, count, comparison);
-    return comparison.code;
+    return std::min(count, limit);
+  }
+
+  // The first elements of each chunk. `data` null: elements are indices.
+  struct Selection {
+    const ElementSort& sort;
+    const std::byte* data;
+    std::int64_t limit;
+    std::int64_t chunk;
+    std::byte* first;  // `limit` elements a chunk
+    std::int64_t* counts;
+
+    static ErrorCode run(Worker* worker, void* captures, std::int64_t begin, std::int64_t end, void*) {
+      const auto& selection = *static_cast<const Selection*>(captures);
+      const ElementSort& sort = selection.sort;
+      const std::int64_t limit = selection.limit;
+      const std::int64_t bytes = num_held(limit) * sort.size();
+      const Scratch held(*worker, bytes);
+      if (!held) return ErrorCode::kOutOfMemory;
+      const Scratch scratch(*worker, bytes);
+      if (!scratch) return ErrorCode::kOutOfMemory;
+      Comparison comparison(*worker, sort.comparator, sort.captures);
+      std::int64_t current;
+      const auto element = [&](std::int64_t index) {
+        if (selection.data) return sort.at(selection.data, index);
+        current = index;
+        return reinterpret_cast<const std::byte*>(&current);
+      };
+      const std::int64_t count = sort.select(comparison, element, held.as(), scratch.as(), begin, end, limit);
+      const std::int64_t chunk = begin / selection.chunk;
+      selection.counts[chunk] = count;
+      std::memcpy(sort.at(selection.first, chunk * limit), held.as(),
+                  static_cast<std::size_t>(count * sort.size()));
+      return comparison.code;
+    }
+  };
+
+  // Whether finding the first `limit` is better than sorting all.
+  static bool selects(std::int64_t length, std::int64_t limit) {
+    return limit <= length / kMinSelected && num_held(limit) < length;
+  }
+
+  // Writes the first `limit` elements of the sorted vector to `to`: those of each chunk, and then the first
+  // of these.
+  ErrorCode select_first(Worker& worker, const std::byte* data, std::int64_t length, std::int64_t limit,
+                         std::byte* to) const {
+    const std::int64_t chunk = std::max(kChunkElements, kMinSelected * limit);
+    const std::int64_t num_chunks = (length + chunk - 1) / chunk;
+    const Scratch first(worker, num_chunks * limit * size());
+    if (!first) return ErrorCode::kOutOfMemory;
+    const Scratch counts(worker, num_chunks * 8);
+    if (!counts) return ErrorCode::kOutOfMemory;
+    Selection selection{*this, data, limit, chunk, first.as(), counts.template as<std::int64_t>()};
+    ErrorCode code = for_each_morsel(worker, length, chunk, Selection::run, &selection);
+    if (code != ErrorCode::kSuccess) return code;
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < num_chunks; ++i) {
+      const std::int64_t count = selection.counts[i];
+      std::memmove(at(first.as(), total), at(first.as(), i * limit),
+                   static_cast<std::size_t>(count * size()));
+      total += count;
+    }
+    std::byte* sorted = first.as();
+    const Scratch scratch(worker, num_chunks > 1 ? total * size() : 0);
+    if (!scratch) return ErrorCode::kOutOfMemory;
+    if (num_chunks > 1) code = run(worker, first.as(), scratch.as(), total, &sorted);
+    if (code == ErrorCode::kSuccess) std::memcpy(to, sorted, static_cast<std::size_t>(limit * size()));
+    return code;
   }
 
   // How many of the first `count` merged elements come from the left part.
@@ -263,46 +328,92 @@ ErrorCode sort_moving(Worker& worker, const std::byte* data, std::int64_t length
                       SortComparator comparator, void* captures, std::int64_t limit,
                       VecView* result) noexcept {
   const ElementSort<kBytes> sort{element_bytes, comparator, captures};
-  const std::int64_t num_held = sort.num_held(length, limit);
-  const std::int64_t bytes = (num_held > 0 ? num_held : length) * element_bytes;
-  Scratch first(worker, bytes);
+  const bool selects = sort.selects(length, limit);
+  const std::int64_t bytes = length * element_bytes;
+  Scratch first(worker, selects ? limit * element_bytes : bytes);
   if (!first) return ErrorCode::kOutOfMemory;
+  if (selects) {
+    const ErrorCode code = sort.select_first(worker, data, length, limit, first.as());
+    if (code == ErrorCode::kSuccess) *result = {first.keep(worker), limit};
+    return code;
+  }
   Scratch second(worker, bytes);
   if (!second) return ErrorCode::kOutOfMemory;
-  std::byte* sorted = first.as();
-  ErrorCode code;
-  if (num_held > 0) {
-    const auto element = [&](std::int64_t index) { return sort.at(data, index); };
-    code = sort.select(worker, element, first.as(), second.as(), length, limit);
-  } else {
-    std::memcpy(first.as(), data, static_cast<std::size_t>(bytes));
-    code = sort.run(worker, first.as(), second.as(), length, &sorted);
-  }
+  ErrorCode code = copy_bytes(worker, first.as(), data, bytes);
   if (code != ErrorCode::kSuccess) return code;
-  *result = {(sorted == first.as() ? first : second).keep(worker), limit};
-  return ErrorCode::kSuccess;
+  std::byte* sorted;
+  code = sort.run(worker, first.as(), second.as(), length, &sorted);
+  if (code == ErrorCode::kSuccess) *result = {(sorted == first.as() ? first : second).keep(worker), limit};
+  return code;
 }
 
-// A comparator of indices into keys.
-struct KeyOrder {
-  const std::byte* keys;
-  std::int64_t key_bytes;
+// A comparator of indices into elements.
+struct IndexOrder {
+  const std::byte* data;
+  std::int64_t element_bytes;
   SortComparator comparator;
   void* captures;
 
   static std::int32_t compare(Worker* worker, void* captures, const void* left, const void* right,
                               ErrorCode* error) {
-    const auto& order = *static_cast<const KeyOrder*>(captures);
+    const auto& order = *static_cast<const IndexOrder*>(captures);
     std::int64_t left_index;
     std::int64_t right_index;
     std::memcpy(&left_index, left, 8);
     std::memcpy(&right_index, right, 8);
-    return order.comparator(worker, order.captures, order.keys + left_index * order.key_bytes,
-                            order.keys + right_index * order.key_bytes, error);
+    return order.comparator(worker, order.captures, order.data + left_index * order.element_bytes,
+                            order.data + right_index * order.element_bytes, error);
   }
 };
 
+// Sorts large elements, which are moved once.
+ErrorCode sort_by_index(Worker& worker, const std::byte* data, std::int64_t length,
+                        std::int64_t element_bytes, SortComparator comparator, void* captures,
+                        std::int64_t limit, VecView* result) noexcept {
+  IndexOrder order{data, element_bytes, comparator, captures};
+  Scratch output(worker, limit * element_bytes);
+  if (!output) return ErrorCode::kOutOfMemory;
+  const bool selects = selects_first(length, limit);
+  const Scratch memory(worker, (selects ? limit : length) * 8);
+  if (!memory) return ErrorCode::kOutOfMemory;
+  auto* indices = memory.as<std::uint64_t>();
+  ErrorCode code;
+  if (selects) {
+    code = first_indices(worker, indices, length, limit, IndexOrder::compare, &order);
+  } else {
+    for (std::int64_t i = 0; i < length; ++i) indices[i] = static_cast<std::uint64_t>(i);
+    code = merge_sort(worker, indices, length, IndexOrder::compare, &order);
+  }
+  if (code == ErrorCode::kSuccess)
+    code = gather_elements(worker, output.as(), data, element_bytes, indices, 1, limit);
+  if (code == ErrorCode::kSuccess) *result = {output.keep(worker), limit};
+  return code;
+}
+
 }  // namespace
+
+bool selects_first(std::int64_t length, std::int64_t limit) noexcept {
+  return ElementSort<8>::selects(length, limit);
+}
+
+ErrorCode first_indices(Worker& worker, std::uint64_t* indices, std::int64_t length, std::int64_t limit,
+                        SortComparator comparator, void* captures) noexcept {
+  const ElementSort<8> sort{8, comparator, captures};
+  return sort.select_first(worker, nullptr, length, limit, reinterpret_cast<std::byte*>(indices));
+}
+
+ErrorCode merge_sort(Worker& worker, std::uint64_t* indices, std::int64_t length, SortComparator comparator,
+                     void* captures) noexcept {
+  const Scratch scratch(worker, length * 8);
+  if (!scratch) return ErrorCode::kOutOfMemory;
+  const ElementSort<8> sort{8, comparator, captures};
+  auto* data = reinterpret_cast<std::byte*>(indices);
+  std::byte* sorted;
+  const ErrorCode code = sort.run(worker, data, scratch.as(), length, &sorted);
+  if (code == ErrorCode::kSuccess && sorted != data)
+    std::memcpy(data, sorted, static_cast<std::size_t>(length) * 8);
+  return code;
+}
 
 extern "C" {
 
@@ -312,7 +423,7 @@ ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t lengt
   *result = {};
   limit = std::min(limit, length);
   if (limit == 0) return ErrorCode::kSuccess;
-  if (element_bytes > 0 && length > kMaxBytes / element_bytes) return ErrorCode::kOutOfMemory;
+  if (length > kMaxBytes / std::max<std::int64_t>(element_bytes, 8)) return ErrorCode::kOutOfMemory;
   switch (element_bytes) {
     case 1:
       return sort_moving<1>(*worker, data, length, element_bytes, comparator, captures, limit, result);
@@ -329,48 +440,8 @@ ErrorCode weld_rt_sort(Worker* worker, const std::byte* data, std::int64_t lengt
     default:
       if (element_bytes > 0 && element_bytes <= kMaxMovedBytes)
         return sort_moving<0>(*worker, data, length, element_bytes, comparator, captures, limit, result);
-      return weld_rt_sort_by_key(worker, data, length, element_bytes, data, element_bytes, comparator,
-                                 captures, limit, result);
+      return sort_by_index(*worker, data, length, element_bytes, comparator, captures, limit, result);
   }
-}
-
-ErrorCode weld_rt_sort_by_key(Worker* worker, const std::byte* data, std::int64_t length,
-                              std::int64_t element_bytes, const std::byte* keys, std::int64_t key_bytes,
-                              SortComparator comparator, void* captures, std::int64_t limit,
-                              VecView* result) noexcept {
-  *result = {};
-  limit = std::min(limit, length);
-  if (limit == 0) return ErrorCode::kSuccess;
-  if (length > kMaxBytes / std::max<std::int64_t>(element_bytes, 8)) return ErrorCode::kOutOfMemory;
-  KeyOrder order{keys, key_bytes, comparator, captures};
-  const ElementSort<8> sort{8, KeyOrder::compare, &order};
-  const std::int64_t num_held = sort.num_held(length, limit);
-  const std::int64_t num_indices = num_held > 0 ? num_held : length;
-  Scratch output(*worker, limit * element_bytes);
-  if (!output) return ErrorCode::kOutOfMemory;
-  const Scratch indices(*worker, num_indices * 8);
-  if (!indices) return ErrorCode::kOutOfMemory;
-  const Scratch scratch(*worker, num_indices * 8);
-  if (!scratch) return ErrorCode::kOutOfMemory;
-
-  std::byte* sorted = indices.as();
-  ErrorCode code;
-  if (num_held > 0) {
-    std::int64_t current;
-    const auto element = [&](std::int64_t index) {
-      current = index;
-      return reinterpret_cast<const std::byte*>(&current);
-    };
-    code = sort.select(*worker, element, indices.as(), scratch.as(), length, limit);
-  } else {
-    for (std::int64_t i = 0; i < length; ++i) indices.as<std::int64_t>()[i] = i;
-    code = sort.run(*worker, indices.as(), scratch.as(), length, &sorted);
-  }
-  if (code == ErrorCode::kSuccess)
-    code = gather_elements(*worker, output.as(), data, element_bytes,
-                           reinterpret_cast<const std::uint64_t*>(sorted), 1, limit);
-  if (code == ErrorCode::kSuccess) *result = {output.keep(*worker), limit};
-  return code;
 }
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <random>
 #include <thread>
@@ -48,6 +49,11 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
     return a < b ? -1 : a > b ? 1 : 0;
   }
 
+  // Says nothing of keys of two words each: they are to be compared.
+  static void words(const std::byte*, std::int64_t begin, std::int64_t end, std::uint64_t* words) {
+    std::fill_n(words, end - begin, 0);
+  }
+
   template <class T>
   void check_scalars(std::vector<T> keys, ir::ScalarKind kind, std::int64_t limit) {
     const auto length = static_cast<std::int64_t>(keys.size());
@@ -55,7 +61,7 @@ class SortTest : public RunTest, public testing::WithParamInterface<int> {
     for (std::size_t i = 0; i < keys.size(); ++i) positions[i] = static_cast<std::int64_t>(i);
     const RunResult result = run(layout(arena.vec(i64())), [&](Worker* worker, std::byte* out) {
       return weld_rt_sort_by_scalar(worker, reinterpret_cast<const std::byte*>(positions.data()), length, 8,
-                                    reinterpret_cast<const std::byte*>(keys.data()),
+                                    reinterpret_cast<const std::byte*>(keys.data()), sizeof(T),
                                     static_cast<std::uint32_t>(kind), limit, reinterpret_cast<VecView*>(out));
     });
     ASSERT_EQ(result.code, ErrorCode::kSuccess);
@@ -143,6 +149,90 @@ TEST_P(SortTest, ScalarKeysOfEveryKind) {
   check_kind<std::uint8_t>(ir::ScalarKind::kBool);
 }
 
+// Keys of few and of many values, spread evenly and not, of elements that say where they were.
+TEST_P(SortTest, ManyElementsOfEveryDistribution) {
+  constexpr std::int64_t kLength = 1'500'000;
+  struct Element {
+    std::int64_t key;
+    std::int64_t position;
+  };
+  const std::function<std::int64_t(std::uint64_t, std::int64_t)> distributions[] = {
+      [](std::uint64_t random, std::int64_t) { return static_cast<std::int64_t>(random); },
+      [](std::uint64_t random, std::int64_t) { return static_cast<std::int64_t>(random % 3); },
+      [](std::uint64_t random, std::int64_t i) {
+        return i == 99 ? INT64_MIN : static_cast<std::int64_t>(random % 1000);
+      },
+      [](std::uint64_t random, std::int64_t) { return static_cast<std::int64_t>(random >> random % 60); },
+      [](std::uint64_t random, std::int64_t i) {
+        return i % 1000 == 0 ? static_cast<std::int64_t>(random)
+                             : static_cast<std::int64_t>(random % (1 << 22));
+      },
+      [](std::uint64_t, std::int64_t) { return std::int64_t{5}; },
+      [](std::uint64_t, std::int64_t i) { return i; },
+      [](std::uint64_t, std::int64_t i) { return -i; },
+  };
+  for (const auto& distribution : distributions) {
+    std::mt19937_64 random(3);
+    std::vector<Element> elements(kLength);
+    std::vector<std::int64_t> keys(kLength);
+    for (std::int64_t i = 0; i < kLength; ++i) {
+      keys[static_cast<std::size_t>(i)] = distribution(random(), i);
+      elements[static_cast<std::size_t>(i)] = {keys[static_cast<std::size_t>(i)], i};
+    }
+    const auto sort = [&](const void* data, std::int64_t bytes, std::int64_t limit) {
+      const auto* first = static_cast<const std::byte*>(data);
+      return run(layout(arena.vec(i64())), [=](Worker* worker, std::byte* out) {
+        return weld_rt_sort_by_scalar(worker, first, kLength, bytes, first, bytes,
+                                      static_cast<std::uint32_t>(ir::ScalarKind::kI64), limit,
+                                      reinterpret_cast<VecView*>(out));
+      });
+    };
+    const RunResult pairs = sort(elements.data(), sizeof(Element), kLength - 1);
+    const RunResult alone = sort(keys.data(), 8, kAll);
+    const RunResult first = sort(elements.data(), sizeof(Element), 1000);
+    std::ranges::sort(elements, {}, [](const Element& e) { return std::pair(e.key, e.position); });
+    std::ranges::sort(keys);
+    ASSERT_EQ(pairs.code, ErrorCode::kSuccess);
+    ASSERT_EQ(alone.code, ErrorCode::kSuccess);
+    ASSERT_EQ(first.code, ErrorCode::kSuccess);
+    const auto equal = [](const RunResult& result, const auto& expected, std::int64_t length) {
+      const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+      return vec.length == length && std::memcmp(vec.data, expected.data(),
+                                                 static_cast<std::size_t>(length) * sizeof(expected[0])) == 0;
+    };
+    EXPECT_TRUE(equal(pairs, elements, kLength - 1));
+    EXPECT_TRUE(equal(alone, keys, kLength));
+    EXPECT_TRUE(equal(first, elements, 1000));
+  }
+}
+
+TEST_P(SortTest, ZerosOfBothSignsKeepTheirOrder) {
+  constexpr std::int64_t kLength = 300'000;
+  std::mt19937_64 random(9);
+  std::vector<double> values(kLength);
+  for (double& value : values) {
+    const std::uint64_t bits = random();
+    value = bits % 3 == 0 ? 0.0 : bits % 3 == 1 ? -0.0 : static_cast<double>(static_cast<std::int64_t>(bits));
+  }
+  for (const std::int64_t limit : {kAll, kLength / 2}) {
+    const RunResult result = run(layout(arena.vec(f64())), [&](Worker* worker, std::byte* out) {
+      const auto* data = reinterpret_cast<const std::byte*>(values.data());
+      return weld_rt_sort_by_scalar(worker, data, kLength, 8, data, 8,
+                                    static_cast<std::uint32_t>(ir::ScalarKind::kF64), limit,
+                                    reinterpret_cast<VecView*>(out));
+    });
+    ASSERT_EQ(result.code, ErrorCode::kSuccess);
+    std::vector<std::pair<double, std::int64_t>> pairs;
+    for (std::int64_t i = 0; i < kLength; ++i) pairs.emplace_back(values[static_cast<std::size_t>(i)], i);
+    std::ranges::sort(pairs);  // by position where the values are equal, which −0 and +0 are
+    std::vector<double> expected;
+    for (const auto& pair : pairs) expected.push_back(pair.first);
+    const auto& vec = *reinterpret_cast<const VecView*>(result.data);
+    ASSERT_EQ(vec.length, std::min(limit, kLength));
+    EXPECT_EQ(std::memcmp(vec.data, expected.data(), static_cast<std::size_t>(vec.length) * 8), 0);
+  }
+}
+
 TEST_P(SortTest, KeysOfOtherTypes) {
   const std::int64_t length = 50'000;
   std::vector<std::int64_t> keys(static_cast<std::size_t>(length) * 2);
@@ -153,8 +243,8 @@ TEST_P(SortTest, KeysOfOtherTypes) {
   }
   const RunResult result = run(layout(arena.vec(i8())), [&](Worker* worker, std::byte* out) {
     return weld_rt_sort_by_key(worker, reinterpret_cast<const std::byte*>(elements.data()), length, 1,
-                               reinterpret_cast<const std::byte*>(keys.data()), 16, compare, nullptr, length,
-                               reinterpret_cast<VecView*>(out));
+                               reinterpret_cast<const std::byte*>(keys.data()), 16, words, 1, 0, compare,
+                               nullptr, length, reinterpret_cast<VecView*>(out));
   });
   ASSERT_EQ(result.code, ErrorCode::kSuccess);
   const auto& vec = *reinterpret_cast<const VecView*>(result.data);
@@ -238,16 +328,17 @@ TEST_P(SortTest, EveryAllocationMayFail) {
                  VecView sorted;
                  ErrorCode code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, 100'000, &sorted);
                  if (code == ErrorCode::kSuccess)
-                   code =
-                       weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr, 1000, &sorted);
+                   code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, words, 1, 0, compare, nullptr,
+                                              1000, &sorted);
                  if (code == ErrorCode::kSuccess)
                    code = weld_rt_sort(worker, data, 100'000, 8, compare, nullptr, 5, &sorted);
                  if (code == ErrorCode::kSuccess)
-                   code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, compare, nullptr, 5, &sorted);
+                   code = weld_rt_sort_by_key(worker, data, 1000, 8, data, 8, words, 1, 0, compare, nullptr,
+                                              5, &sorted);
                  if (code == ErrorCode::kSuccess)
-                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, 100'000, &sorted);
+                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 8, 3, 100'000, &sorted);
                  if (code == ErrorCode::kSuccess)
-                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 3, 5, &sorted);
+                   code = weld_rt_sort_by_scalar(worker, data, 100'000, 8, data, 8, 3, 5, &sorted);
                  return code;
                })
         .code;
