@@ -123,8 +123,8 @@ class TopKeys {
     const FindBlock find = best_find_block();
     const std::int64_t chunk = begin / top.chunk_;
 
-    // Elements with words below the bound may be among the first. Those of this chunk that are as large as its
-    // last are not, if the word is all of the key; those as large as another chunk's may be.
+    // Elements with words below the bound may be among the first. Those of this chunk that are as large as
+    // its last are not, if the word is all of the key; those as large as another chunk's may be.
     const IsBefore is_before{*worker, top.keys_};
     const auto cut = [&] {
       std::nth_element(held, held + top.limit_ - 1, held + count, is_before);
