@@ -21,6 +21,7 @@
 #include "passes/order_conjuncts.h"
 #include "passes/pass.h"
 #include "passes/predicate_merges.h"
+#include "passes/reduce_groups.h"
 #include "passes/reduce_strength.h"
 #include "passes/rewrite_moments.h"
 #include "passes/share_probes.h"
@@ -47,6 +48,8 @@ constexpr std::array kPasses{
     Pass{"reduce_strength", "makes elements of loops of what they look up by their index", reduce_strength,
          false},
     Pass{"fuse_loops", "makes one loop of a loop and the loops that use its vector", fuse_loops, false},
+    Pass{"reduce_groups", "reduces values as they are grouped, where groups are only reduced", reduce_groups,
+         false},
     Pass{"fuse_siblings", "makes one loop of loops with equally many iterations", fuse_siblings, false},
     Pass{"drop_dead_fields", "leaves out builders whose results nobody uses", drop_dead_fields, false},
     Pass{"split_vectors", "stores vectors of structs by columns, where nobody else sees them", split_vectors,
@@ -72,15 +75,20 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",   "inline_lets",      "inline_zips",
-    "fold_constants",   "simplify_algebra", "unroll_structs",
-    "reduce_strength",  "inline_lets",      "fuse_loops",
-    "rewrite_moments",  "fuse_siblings",    "inline_lets",
-    "drop_dead_fields", "inline_lets",      "split_vectors",
-    "simplify_sorts",   "unroll_loops",     "inline_lets",
-    "fold_constants",   "simplify_algebra", "eliminate_common_subexpressions",
-    "reduce_strength",  "inline_lets",      "order_conjuncts",
-    "tile_loops",       "infer_sizes",      "share_probes",
+    "inline_applies",   "inline_lets",
+    "inline_zips",      "fold_constants",
+    "simplify_algebra", "unroll_structs",
+    "reduce_strength",  "inline_lets",
+    "fuse_loops",       "reduce_groups",
+    "rewrite_moments",  "fuse_siblings",
+    "inline_lets",      "drop_dead_fields",
+    "inline_lets",      "split_vectors",
+    "simplify_sorts",   "unroll_loops",
+    "inline_lets",      "fold_constants",
+    "simplify_algebra", "eliminate_common_subexpressions",
+    "reduce_strength",  "inline_lets",
+    "order_conjuncts",  "tile_loops",
+    "infer_sizes",      "share_probes",
     "predicate_merges", "vectorise_loops",
 });
 

@@ -189,22 +189,50 @@ void LibraryGenerator::over_groups() {
     const auto* dict = value.type().as<ir::DictType>();
     if (dict && dict->value.as<ir::VecType>()) groups.push_back(value);
   }
-  if (groups.empty()) return keyed();
-  const Expr dict = random_.pick(groups);
+  if (groups.empty() || random_.chance(60)) {
+    // Groups for this alone.
+    const Source grouped = source();
+    const Type builder = arena_.groupmerger(scalar(), random_.chance(70) ? scalar() : element_type());
+    const Expr filled = loop(grouped, new_builder(builder), [&](Expr b, Expr) { return merges(b, 8); });
+    const Expr made = arena_.make<ir::Result>({}, filled);
+    return reduced_groups(random_.chance(50) ? name(made) : made);
+  }
+  reduced_groups(random_.pick(groups));
+}
+
+// Sums, counts and so on of each group, mostly of what depends on its elements alone.
+void LibraryGenerator::reduced_groups(Expr dict) {
   const Expr entries = arena_.make<ir::ToVec>({}, dict);
   const Type entry = entries.type().as<ir::VecType>()->element;
   const Type value = entry.as<ir::StructType>()->members[1].as<ir::VecType>()->element;
-  const Type total = arena_.merger(scalars(), merge_op());
   Source over{.iterators = {}, .element = entry, .rows = new_rows(), .from_start = true, .rows_walked = -1};
   over.iterators.push_back({.data = entries});
-  const Type pair =
-      arena_.structure({entry.as<ir::StructType>()->members[0], total.as<ir::MergerType>()->value});
-  const Expr made = loop(over, new_builder(arena_.appender(pair)), [&](Expr builder, Expr here) {
+  std::vector<Type> totals;
+  do totals.push_back(random_.chance(80) ? Type::scalar(numeric_kind()) : scalars());
+  while (totals.size() < 3 && random_.chance(40));
+  const bool by_elements = random_.chance(80);
+  const auto total = [&](Type type, Expr values) {
+    if (type == kI64 && random_.chance(40)) return length(values);
     Source group{.iterators = {}, .element = value, .rows = 0, .from_start = false, .rows_walked = -1};
-    group.iterators.push_back({.data = field(here, 1)});
-    const Expr sum = loop(group, new_builder(total), [&](Expr within, Expr) { return merges(within, 5); });
-    return arena_.make<ir::Merge>({}, builder,
-                                  make_struct({field(here, 0), arena_.make<ir::Result>({}, sum)}));
+    group.iterators.push_back({.data = values});
+    const bool before = std::exchange(infallible_, infallible_ || by_elements);
+    const Expr sum = loop(group, new_builder(arena_.merger(type, merge_op())), [&](Expr within, Expr x) {
+      if (!by_elements) return merges(within, 5);
+      std::vector<Expr> outside = std::exchange(scope_, {x});
+      const Expr body = merges(within, 5);
+      scope_ = std::move(outside);
+      return body;
+    });
+    infallible_ = before;
+    return arena_.make<ir::Result>({}, sum);
+  };
+  std::vector<Type> members{entry.as<ir::StructType>()->members[0]};
+  members.insert(members.end(), totals.begin(), totals.end());
+  const Type appender = arena_.appender(arena_.structure(std::span<const Type>(members)));
+  const Expr made = loop(over, new_builder(appender), [&](Expr builder, Expr here) {
+    std::vector<Expr> all{field(here, 0)};
+    for (const Type type : totals) all.push_back(total(type, field(here, 1)));
+    return arena_.make<ir::Merge>({}, builder, make_struct(all));
   });
   name_column(arena_.make<ir::Result>({}, made), over.rows);
 }

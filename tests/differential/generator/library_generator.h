@@ -49,6 +49,7 @@ class LibraryGenerator : ProgramWriter {
   void nested();
   void matrix();
   void over_groups();
+  void reduced_groups(Expr dict);
   void moments();
   void number();
   void again();
