@@ -355,6 +355,7 @@ CompiledModule compile_module(ir::Expr program, const ModuleOptions& options, Pr
   EmitOptions emit = options.emit;
   emit.vector_bits = std::max(simd_bits, 128);
   emit.narrowest_compress_bits = narrowest_compress_bits();
+  emit.has_masks = host_has("avx512vl") && host_has("avx512bw");
   ModuleEmitter emitter(module, **runtime, emit, constants);
   emitter.emit_program(program);
 

@@ -42,6 +42,7 @@ struct EmitOptions {
   int vector_bits = 128;                    ///< of a register
   /// The narrowest integers of which a vector can be compressed by an instruction; 0: there is none.
   int narrowest_compress_bits = 0;
+  bool has_masks = false;  ///< loads and arithmetic under a mask are single instructions
 };
 
 /// What values are compared for.

@@ -259,25 +259,37 @@ llvm::Value* any_lane(Emitter& emitter, llvm::Value* mask) {
   return emitter.ir.CreateIsNotNull(lane_bits(emitter, mask));
 }
 
+llvm::Value* first_lanes(Emitter& emitter, std::uint32_t count, llvm::Value* active) {
+  auto& ir = emitter.ir;
+  auto* number = ir.getIntNTy(512 / count);  // all of them in a register
+  llvm::SmallVector<llvm::Constant*, 64> numbers;
+  for (std::uint32_t lane = 0; lane < count; ++lane) numbers.push_back(llvm::ConstantInt::get(number, lane));
+  llvm::Value* limit = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, active, emitter.i64(count));
+  llvm::Value* limits = ir.CreateVectorSplat(count, ir.CreateTrunc(limit, number));
+  return ir.CreateICmpULT(llvm::ConstantVector::get(numbers), limits);
+}
+
 llvm::Value* load_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* address,
-                        std::uint32_t count) {
+                        std::uint32_t count, llvm::Value* mask) {
   // Past this many words, reading all of an element for the sake of one costs more than one load a lane.
   constexpr std::int64_t kMaxWords = 4;
   auto& ir = emitter.ir;
   if (leaf_bytes(leaf) == element.size_bytes) {
-    llvm::Value* value =
-        ir.CreateAlignedLoad(memory_lanes(emitter, leaf, count), address,
-                             llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))));
+    llvm::Type* type = memory_lanes(emitter, leaf, count);
+    const llvm::Align align(static_cast<std::uint64_t>(memory_alignment(leaf)));
+    llvm::Value* value = mask ? static_cast<llvm::Value*>(ir.CreateMaskedLoad(
+                                    type, address, align, mask, llvm::Constant::getNullValue(type)))
+                              : ir.CreateAlignedLoad(type, address, align);
     return from_memory(emitter, leaf, value);
   }
   const Words words = Words::of(element);
-  if (words.count <= kMaxWords) {
+  if (words.count <= kMaxWords && !mask) {
     return leaf_of_words(emitter, words, leaf,
                          load_words(emitter, words, leaf.offset / words.bytes, address, count));
   }
   llvm::SmallVector<llvm::Constant*, 64> numbers;
   for (std::uint32_t lane = 0; lane < count; ++lane) numbers.push_back(emitter.i64(lane));
-  return gather_lanes(emitter, element, leaf, address, llvm::ConstantVector::get(numbers), nullptr);
+  return gather_lanes(emitter, element, leaf, address, llvm::ConstantVector::get(numbers), mask);
 }
 
 namespace {

@@ -16,9 +16,13 @@ llvm::Value* join_lanes(Emitter& emitter, llvm::ArrayRef<llvm::Value*> parts);
 llvm::Value* lane_bits(Emitter& emitter, llvm::Value* mask);
 llvm::Value* any_lane(Emitter& emitter, llvm::Value* mask);
 
-/// One leaf of `count` elements that follow each other, each of the flat type `element`, from `address` on.
+/// True for the first `active` of `count` lanes: `active` is at least 0, and may be more than there are.
+llvm::Value* first_lanes(Emitter& emitter, std::uint32_t count, llvm::Value* active);
+
+/// One leaf of `count` elements that follow each other, each of the flat type `element`, from `address` on;
+/// those where the mask (null: all) is false are not read, and zero.
 llvm::Value* load_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* address,
-                        std::uint32_t count);
+                        std::uint32_t count, llvm::Value* mask = nullptr);
 /// One leaf of the elements at `index` (simd[i64,n] or simd[i32,n]) of a vector that begins at `data`, zero
 /// where the mask is false. The active indices are inside of the vector; null: all are active.
 llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* data,

@@ -120,23 +120,13 @@ class BlockWriter {
       for (std::uint32_t leaf = builder.first_leaf; leaf < builder.first_leaf + builder.num_leaves; ++leaf) {
         llvm::Type* type = slots_[leaf]->getAllocatedType();
         if (lanes_lambda_)
-          vectors_[leaf] =
-              body_.frame(llvm::FixedVectorType::get(type, vector_lanes(builder, type)), "lanes");
+          vectors_[leaf] = body_.frame(
+              llvm::FixedVectorType::get(type, sum_lanes(body_, builder, type, num_lanes_)), "lanes");
         if (!builder.by_blocks) continue;
         arrays_[leaf] = body_.frame(llvm::ArrayType::get(type, ir::kLanes), "lanes_in_memory");
         arrays_[leaf]->setAlignment(llvm::Align(64));
       }
     }
-  }
-
-  // What a lanes function adds to: the lanes of ir/reduction_order.h, or a whole register where any order
-  // will do.
-  std::uint32_t vector_lanes(const LoopBuilder& builder, llvm::Type* type) const {
-    constexpr auto kLanes = static_cast<std::uint32_t>(ir::kLanes);
-    if (builder.by_blocks) return kLanes;
-    const auto in_register =
-        static_cast<std::uint32_t>(body_.module.options().vector_bits) / type->getScalarSizeInBits();
-    return std::min(num_lanes_, std::max(kLanes, in_register));
   }
 
   void store_state(llvm::Value* partial) {
@@ -365,16 +355,7 @@ class BlockWriter {
       if (place_vectors_[i])
         body_.note_place_vectors(builder.leaves[plan_.builders[i].first_leaf], &*place_vectors_[i]);
     }
-    const auto& parameters = lanes_lambda_->parameters;
-    body_.bind(parameters[0].symbol, builder);
-    body_.mark_loop_state(parameters[0].symbol);
-    body_.bind_lazily(parameters[1].symbol, parameters[1].type, [this, first](std::size_t) {
-      return counting_lanes(body_, first, body_.i64(1), num_lanes_);
-    });
-    bind_lane_elements(body_, captures_.iterators, parameters[2], first, num_lanes_);
-    if (parameters.size() > 3)
-      body_.bind(parameters[3].symbol,
-                 {parameters[3].type, {ir_.CreateVectorSplat(num_lanes_, ir_.getTrue())}});
+    bind_lanes(body_, *lanes_lambda_, builder, captures_.iterators, first, nullptr);
     const Value after = body_.emit(lanes_lambda_->body);
     for (const LoopBuilder& each : plan_.builders) {
       for (std::uint32_t i = 0; i < each.num_leaves; ++i) {
@@ -446,6 +427,14 @@ class BlockWriter {
 };
 
 }  // namespace
+
+std::uint32_t sum_lanes(Emitter& emitter, const LoopBuilder& builder, llvm::Type* leaf, std::uint32_t size) {
+  constexpr auto kLanes = static_cast<std::uint32_t>(ir::kLanes);
+  if (builder.by_blocks) return kLanes;
+  const auto in_register =
+      static_cast<std::uint32_t>(emitter.module.options().vector_bits) / leaf->getScalarSizeInBits();
+  return std::min(size, std::max(kLanes, in_register));
+}
 
 void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures,
                   std::uint32_t site) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
 
@@ -12,6 +14,19 @@ struct LoopCaptures {
   llvm::Value* count;         ///< of all iterations
   Value builder;
 };
+
+/// The leaves of one of the loop's builders in a state of them all.
+inline Value part_of(const Value& state, const LoopBuilder& builder) {
+  const auto begin = state.leaves.begin() + builder.first_leaf;
+  return {builder.type, LeafValues(begin, begin + builder.num_leaves)};
+}
+inline void replace_part(Value& state, const LoopBuilder& builder, const Value& part) {
+  std::ranges::copy(part.leaves, state.leaves.begin() + builder.first_leaf);
+}
+
+/// How many lanes of a merger's leaf a lanes function for `size` iterations adds to: those of
+/// ir/reduction_order.h, or a whole register where any order will do.
+std::uint32_t sum_lanes(Emitter& emitter, const LoopBuilder& builder, llvm::Type* leaf, std::uint32_t size);
 
 /// Fills a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) but for its end.
 /// Captured symbols are bound.

@@ -210,7 +210,7 @@ void prefetch_ahead(Emitter& emitter, llvm::Value* group, std::int64_t group_byt
 }
 
 llvm::Value* load_element_lanes(Emitter& emitter, const ElementLeaf& wanted, llvm::Value* first,
-                                std::uint32_t count) {
+                                std::uint32_t count, llvm::Value* active) {
   auto& ir = emitter.ir;
   const EvaluatedIterator& it = *wanted.iterator;
   if (it.kind == ir::IteratorKind::kRange) {
@@ -221,12 +221,13 @@ llvm::Value* load_element_lanes(Emitter& emitter, const ElementLeaf& wanted, llv
   const FlatType& element = emitter.flat(it.element);
   llvm::Value* data = it.data().leaves[0];
   if (it.has_shape())
-    return gather_lanes(emitter, element, wanted.leaf, data, nd_places(emitter, it, first, count), nullptr);
+    return gather_lanes(emitter, element, wanted.leaf, data, nd_places(emitter, it, first, count), active);
   const auto contiguous = [&](llvm::Value* place) {
     llvm::Value* group = emitter.element_address(data, place, element.size_bytes);
     const bool is_first = wanted.leaf.offset == 0;
-    if (is_first && emitter.loop_depth() == 1) prefetch_ahead(emitter, group, element.size_bytes * count);
-    return load_lanes(emitter, element, wanted.leaf, group, count);
+    if (is_first && !active && emitter.loop_depth() == 1)
+      prefetch_ahead(emitter, group, element.size_bytes * count);
+    return load_lanes(emitter, element, wanted.leaf, group, count, active);
   };
   if (!it.strided) return contiguous(first);
   if (it.has_unit_stride) return contiguous(ir.CreateAdd(it.start(), first));
@@ -236,15 +237,22 @@ llvm::Value* load_element_lanes(Emitter& emitter, const ElementLeaf& wanted, llv
       [&] {
         llvm::Value* start = ir.CreateAdd(it.start(), ir.CreateMul(first, it.stride()));
         llvm::Value* places = counting_lanes(emitter, start, it.stride(), count);
-        return Value{{}, {gather_lanes(emitter, element, wanted.leaf, data, places, nullptr)}};
+        return Value{{}, {gather_lanes(emitter, element, wanted.leaf, data, places, active)}};
       });
   return value.scalar();
 }
 
 }  // namespace
 
-void bind_lane_elements(Emitter& emitter, std::span<const EvaluatedIterator> iterators,
-                        const ir::Parameter& parameter, llvm::Value* first, std::uint32_t count) {
+void bind_lanes(Emitter& emitter, const ir::Lambda& function, const Value& builder,
+                std::span<const EvaluatedIterator> iterators, llvm::Value* first, llvm::Value* active) {
+  const auto& parameters = function.parameters;
+  const std::uint32_t count = parameters[1].type.as<ir::SimdType>()->lanes;
+  emitter.bind(parameters[0].symbol, builder);
+  emitter.mark_loop_state(parameters[0].symbol);
+  emitter.bind_lazily(parameters[1].symbol, parameters[1].type, [&emitter, first, count](std::size_t) {
+    return counting_lanes(emitter, first, emitter.i64(1), count);
+  });
   std::vector<ElementLeaf> leaves;
   for (const EvaluatedIterator& it : iterators) {
     if (it.kind == ir::IteratorKind::kSimd) continue;  // its elements have no lanes
@@ -252,10 +260,13 @@ void bind_lane_elements(Emitter& emitter, std::span<const EvaluatedIterator> ite
         it.kind == ir::IteratorKind::kRange ? ir::Type::scalar(ir::ScalarKind::kI64) : it.element;
     collect_lane_leaves(emitter, it, type, 0, leaves);
   }
-  emitter.bind_lazily(parameter.symbol, parameter.type,
-                      [&emitter, leaves = std::move(leaves), first, count](std::size_t leaf) {
-                        return load_element_lanes(emitter, leaves[leaf], first, count);
+  emitter.bind_lazily(parameters[2].symbol, parameters[2].type,
+                      [&emitter, leaves = std::move(leaves), first, count, active](std::size_t leaf) {
+                        return load_element_lanes(emitter, leaves[leaf], first, count, active);
                       });
+  if (parameters.size() < 4) return;
+  llvm::Value* all = emitter.ir.CreateVectorSplat(count, emitter.ir.getTrue());
+  emitter.bind(parameters[3].symbol, {parameters[3].type, {active ? active : all}});
 }
 
 }  // namespace weld::codegen

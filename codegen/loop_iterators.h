@@ -45,9 +45,11 @@ void bind_iteration(Emitter& emitter, const ir::Lambda& function, const Value& b
 /// first, first + step, …: simd[i64,n].
 llvm::Value* counting_lanes(Emitter& emitter, llvm::Value* first, llvm::Value* step, std::uint32_t count);
 
-/// Binds the third parameter of a lanes function to the elements of the `count` iterations from `first` on.
-/// Each leaf is read where it is first used.
-void bind_lane_elements(Emitter& emitter, std::span<const EvaluatedIterator> iterators,
-                        const ir::Parameter& parameter, llvm::Value* first, std::uint32_t count);
+/// Binds the parameters of a loop's lanes function for the iterations from `first` on: the builder, as a
+/// state of the loop, the iteration numbers, the elements, each leaf of which is read where it is first used,
+/// and the mask of lanes that have an iteration, if the function takes one. `active` is that mask, without
+/// which nothing is read; null: all.
+void bind_lanes(Emitter& emitter, const ir::Lambda& function, const Value& builder,
+                std::span<const EvaluatedIterator> iterators, llvm::Value* first, llvm::Value* active);
 
 }  // namespace weld::codegen

@@ -6,6 +6,7 @@
 
 #include "codegen/builders/builder.h"
 #include "codegen/loop_body.h"
+#include "codegen/loop_in_place.h"
 #include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
 #include "ir/reduction_order.h"
@@ -47,11 +48,36 @@ class LoopEmitter {
 
  private:
   Value emit_placed() {
-    if (!may_be_short()) return emit_in_function();
-    const std::int64_t most = std::min(ir::kMinLanedIterations - 1, plan_.block_iterations);
+    LoopInPlace in_place(emitter_, loop_, plan_, iterators_, count_, builder_);
+    const std::int64_t most = in_place.most_in_order();
+    if (most == 0) return emit_in_function();
     return emitter_.branch(
-        ir_.CreateICmpSLE(count_, emitter_.i64(most)), [&] { return emit_in_place(); },
-        [&] { return emit_in_function(); });
+        ir_.CreateICmpSLE(count_, emitter_.i64(most)), [&] { return in_place.write_in_order(site()); },
+        [&] { return in_place.most_in_lanes() > 0 ? emit_in_lanes(in_place) : emit_in_function(); });
+  }
+
+  // In lanes where the loop stands, or in a function where it is longer, or a lane fails.
+  Value emit_in_lanes(LoopInPlace& in_place) {
+    llvm::AllocaInst* state = emitter_.frame(builder_.type);
+    llvm::BasicBlock* in_lanes = emitter_.block("in_lanes");
+    llvm::BasicBlock* in_function = emitter_.block("in_function");
+    llvm::BasicBlock* done = emitter_.block("done");
+    ir_.CreateCondBr(ir_.CreateICmpSLE(count_, emitter_.i64(in_place.most_in_lanes())), in_lanes,
+                     in_function);
+    ir_.SetInsertPoint(in_lanes);
+    LoopInPlace::Written written;
+    emitter_.part([&] { written = in_place.write_in_lanes(site()); });
+    emitter_.store(written.state, state);
+    ir_.CreateBr(done);
+    if (written.failed) {
+      ir_.SetInsertPoint(written.failed);
+      ir_.CreateBr(in_function);
+    }
+    ir_.SetInsertPoint(in_function);
+    emitter_.part([&] { emitter_.store(emit_in_function(), state); });
+    ir_.CreateBr(done);
+    ir_.SetInsertPoint(done);
+    return emitter_.load(builder_.type, state);
   }
 
   // The loop's entry in the program's table.
@@ -85,46 +111,6 @@ class LoopEmitter {
     return add_totals(state);
   }
 
-  // --- A few iterations of a loop inside of another one, without a call: their number may change with every
-  // iteration outside, as that of a graph's edges at a node (PageRank, 16 a node: 0.6 of the time).
-
-  bool may_be_short() const {
-    constexpr std::uint32_t kMaxNodes = 60;  // the body is written once more
-    const ir::Expr body = node_.function.as<ir::Lambda>()->body;
-    return emitter_.loop_depth() > 0 && !plan_.keyed_order && !plan_.allocates &&
-           !ir::any(body.effects() & (ir::Effects::kLoops | ir::Effects::kForeign)) &&
-           body.record().num_nodes <= kMaxNodes;
-  }
-
-  // One block that adds in order: its total is added once to what a merger holds.
-  Value emit_in_place() {
-    const auto& lambda = *node_.function.as<ir::Lambda>();
-    Value first = builder_;
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.by_blocks) continue;
-      const auto* merger = builder.type.as<ir::MergerType>();
-      const Value identity = emitter_.identity(merger->op, merger->value);
-      replace_part(first, builder, {builder.type, identity.leaves});
-    }
-    llvm::AllocaInst* state = emitter_.frame(builder_.type);
-    emitter_.store(first, state);
-    const MergeCounters counters(emitter_, lambda.parameters[0], plan_);
-    emitter_.count_loop(count_, [&](llvm::Value* index) {
-      bind_iteration(emitter_, lambda, emitter_.load(builder_.type, state), iterators_, index);
-      emitter_.part([&] { emitter_.store(emitter_.emit(lambda.body), state); });
-    });
-    counters.tell(site());
-    Value last = emitter_.load(builder_.type, state);
-    for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.by_blocks) continue;
-      const auto* merger = builder.type.as<ir::MergerType>();
-      const Value held{merger->value, part(builder_, builder).leaves};
-      const Value total{merger->value, part(last, builder).leaves};
-      replace_part(last, builder, {builder.type, emitter_.merge_values(merger->op, held, total).leaves});
-    }
-    return last;
-  }
-
   // --- Builders.
 
   void place_builders() {
@@ -138,15 +124,6 @@ class LoopEmitter {
     }
   }
 
-  static Value part(const Value& state, const LoopBuilder& builder) {
-    const auto begin = state.leaves.begin() + builder.first_leaf;
-    return {builder.type, LeafValues(begin, begin + builder.num_leaves)};
-  }
-
-  static void replace_part(Value& state, const LoopBuilder& builder, const Value& part) {
-    std::ranges::copy(part.leaves, state.leaves.begin() + builder.first_leaf);
-  }
-
   // Where every iteration merges the same number of times, the place of each element is known before: parts
   // of the loop write into one block.
   void reserve_exact_appenders() {
@@ -154,7 +131,7 @@ class LoopEmitter {
       if (!builder.is_exact_appender() || builder.merges.least == 0) continue;
       llvm::Value* elements = emitter_.checked_bytes(count_, builder.merges.least, loop_.span());
       replace_part(builder_, builder,
-                   reserve_appender(emitter_, part(builder_, builder), elements, loop_.span()));
+                   reserve_appender(emitter_, part_of(builder_, builder), elements, loop_.span()));
     }
   }
 
@@ -194,7 +171,7 @@ class LoopEmitter {
           });
       emitter_.when(ir_.CreateICmpSGT(num_blocks_, emitter_.i64(1)),
                     [&] { emitter_.call("weld_rt_free", {emitter_.worker, totals.leaves[0]}); });
-      const Value held{merger->value, part(state, builder).leaves};
+      const Value held{merger->value, part_of(state, builder).leaves};
       replace_part(state, builder, {builder.type, emitter_.merge_values(merger->op, held, total).leaves});
     }
     return state;
@@ -334,7 +311,7 @@ class LoopEmitter {
     // Private copies must be small beside the work.
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.type.as<ir::VecMergerType>()) continue;
-      llvm::Value* length = part(builder_, builder).leaves[1];
+      llvm::Value* length = part_of(builder_, builder).leaves[1];
       llvm::Value* most = ir_.CreateMul(num_blocks_, emitter_.i64(2 * ir::kVectorElementsPerBlock));
       in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSLE(length, most));
     }
@@ -434,7 +411,7 @@ class LoopEmitter {
       if (!builder.keyed_order) continue;
       if (builder.type.as<ir::VecMergerType>()) {
         max_ranges_ = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, max_ranges_,
-                                                ranges_for_length(part(builder_, builder).leaves[1]));
+                                                ranges_for_length(part_of(builder_, builder).leaves[1]));
       }
       counts_keys = counts_keys || builder.type.as<ir::DictMergerType>();
     }
@@ -553,7 +530,7 @@ class LoopEmitter {
     const LoopCaptures captures = load_captures(inside, init_->getArg(1));
     Value state = captures.builder;
     for (const LoopBuilder& builder : plan_.builders) {
-      const Value outer = part(captures.builder, builder);
+      const Value outer = part_of(captures.builder, builder);
       if (builder.is_exact_appender()) {
         llvm::Value* written = inside.ir.CreateMul(init_->getArg(2), inside.i64(builder.merges.least));
         Value placed = outer;
@@ -576,7 +553,7 @@ class LoopEmitter {
     const LoopCaptures captures = load_captures(inside, combine_->getArg(1));
     Value state = captures.builder;
     for (const LoopBuilder& builder : plan_.builders) {
-      Value held = part(state, builder);
+      Value held = part_of(state, builder);
       if (builder.is_exact_appender()) {
         llvm::Value* written = inside.ir.CreateMul(captures.count, inside.i64(builder.merges.least));
         held.leaves[1] = inside.ir.CreateAdd(held.leaves[1], written);

@@ -163,6 +163,62 @@ TEST(Lanes, FailWhereTheScalarFunctionFails) {
   expect_agreement(text, all_arguments);
 }
 
+// Inner loops of 0 to 79 iterations, those past whole groups under the mask of the lanes that have one.
+TEST(Lanes, DoTheRestOfInnerLoopsUnderAMask) {
+  const struct {
+    std::string element, iterator, builder, value, lanes_value;
+    int lanes;
+  } loops[] = {
+      {"f64", "iter(w, 3L, n + 3L, 1L)", "merger[f64,+]", "x / 3.0", "x / broadcast[16](3.0)", 16},
+      {"f64", "iter(w, 1L, n + n + 1L, 2L)", "merger[f64,*](1.5)", "x", "x", 16},
+      {"f32", "iter(w, 3L, n + 3L, 1L)", "merger[f32,+]", "x + f32(j)", "x + f32(j)", 16},
+      {"i8", "iter(w, 3L, n + 3L, 1L)", "merger[i8,+]", "x", "x", 64},
+      {"i16", "iter(w, 3L, n + 3L, 1L)", "merger[i16,max]", "x", "x", 32},
+      {"bool", "iter(w, 3L, n + 3L, 1L)", "merger[i64,+]", "i64(x)", "i64(x)", 16},
+      {"i64", "iter(w, 0L, n, 1L)", "merger[{i64,f64},+]", "{x, f64(x) / 7.0}",
+       "{x, f64(x) / broadcast[16](7.0)}", 16},
+      {"{i8,f64}", "iter(w, 3L, n + 3L, 1L)", "merger[f64,+]", "f64(x.$0) * x.$1", "f64(x.$0) * x.$1", 16},
+      {"i64", "rangeiter(5L, n + 5L, 1L)", "merger[f64,+]", "f64(x) / 3.0", "f64(x) / broadcast[16](3.0)",
+       16},
+      {"i64", "iter(w, 0L, n, 1L)", "merger[f64,+]", "f64(lookup(w, x))", "f64(gather(w, x, active))", 16},
+      {"i64", "iter(w, 0L, n, 1L)", "merger[f64,+]", "f64(lookup(w, j + 1L))",
+       "f64(gather(w, j + broadcast[16](1L), active))", 16},
+      {"i64", "iter(w, 3L, n + 3L, 1L)", "merger[f64,+]", "1.0 / f64(100L / x)",
+       "broadcast[16](1.0) / f64(broadcast[16](100L) / select(active, x, broadcast[16](1L)))", 16},
+  };
+  std::mt19937_64 random(7);
+  for (const auto& l : loops) {
+    const std::string type = l.builder.substr(0, l.builder.find('('));
+    const std::string element = l.iterator.starts_with("range") ? "i64" : l.element;
+    const auto lanes_of = [&](const std::string& kind) {
+      return "simd[" + kind + "," + std::to_string(l.lanes) + "]";
+    };
+    const std::string lanes =
+        element.starts_with("{") ? "{" + lanes_of("i8") + "," + lanes_of("f64") + "}" : lanes_of(element);
+    const std::string value = type.starts_with("merger[{") ? "{i64,f64}" : type.substr(7, type.find(',') - 7);
+    const std::string text =
+        "|most: i64, w: vec[" + l.element + "]| result(for(rangeiter(0L, most, 1L), appender[" + value +
+        "], |b, i, n| merge(b, result(for(" + l.iterator + ", " + l.builder + ", |c, j, x| merge(c, " +
+        l.value + "), |c: " + type + ", j: " + lanes_of("i64") + ", x: " + lanes +
+        ", active: " + lanes_of("bool") + "| merge(c, " + l.lanes_value + ", active))))))";
+    std::vector<std::vector<Value>> all_arguments;
+    ir::Arena arena;
+    const ir::Expr program = parse(text, arena);
+    for (const std::int64_t most : {10, 80}) {
+      std::vector<Value> arguments = arguments_of_length(program, 200, random);
+      arguments.front() = Value::of(most);
+      all_arguments.push_back(arguments);
+      if (l.element == "i64") {
+        arguments.back() = numbers(200, 90).front();  // all of them are places, the first is 0
+        all_arguments.push_back(arguments);
+        arguments.back() = numbers(80, 41).front();
+        all_arguments.push_back(arguments);
+      }
+    }
+    expect_agreement(text, all_arguments);
+  }
+}
+
 // The group is done again by the scalar function; that it succeeds is a fault of the program.
 TEST(Lanes, AreUnknownErrorsWhereTheyAloneFail) {
   const std::string text =
