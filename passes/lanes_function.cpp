@@ -1082,10 +1082,16 @@ class LanesBuilder {
     } else if (builder.as<ir::AppenderType>()) {
       // What is appended under a mask is compressed first.
       add_cost(scalar, merge.mask ? 0.5 + vectors : vectors);
+    } else if (builder.as<ir::VecMergerType>() && merges_at_index(merge.value)) {
+      add_cost(scalar, 3 * vectors);  // places beside each other: loaded and stored as vectors
     } else {
       scalar_cost_ += scalar * share_;
       lanes_cost_ += (scalar + kCaptureCost) * share_ + 0.5 * weight_;
     }
+  }
+  bool merges_at_index(const LaneValue& place_and_value) const {
+    const auto& members = place_and_value.members;
+    return !members.empty() && members.front().lanes == index_.lanes;
   }
   // The share of a vector that one value of the type fills.
   double vectors_of(ir::Type type) const {
