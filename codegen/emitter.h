@@ -34,6 +34,10 @@ struct Value {
   llvm::Value* scalar() const { return leaves.front(); }
 };
 
+/// What a merge into a groupmerger does: values are logged with their entries, or only the entries, and the
+/// loop's body runs once more to put the values where they belong (runtime/group.cpp).
+enum class GroupPass : std::uint8_t { kLog, kCount, kPlace };
+
 struct EmitOptions {
   bool deterministic = true;
   bool allow_fma = false;
@@ -181,6 +185,10 @@ class Emitter {
   /// Whether elements whose places are known before should go past the caches: a bool, or null for no.
   llvm::Value* streams() const { return streams_; }
   void set_streams(llvm::Value* streams) { streams_ = streams; }
+
+  /// Which pass of a groupmerger this function is.
+  GroupPass group_pass() const { return group_pass_; }
+  void set_group_pass(GroupPass pass) { group_pass_ = pass; }
 
   /// Symbols whose builders belong to an enclosing loop: its parameter, and what was merged into since.
   void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
@@ -341,6 +349,7 @@ class Emitter {
   std::unordered_map<llvm::Value*, llvm::Value*> counting_;
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   llvm::Value* streams_ = nullptr;
+  GroupPass group_pass_ = GroupPass::kLog;
   std::unordered_set<std::uint64_t> loop_states_;
   std::unordered_map<std::uint64_t, MergeSlots> merge_counts_;  // by symbol
   std::unordered_map<std::uint64_t, ir::Expr> named_builders_;  // what symbols are bound to
@@ -350,6 +359,10 @@ class Emitter {
 
 /// Lowering of the parts of expressions that fill a file of their own.
 Value emit_loop(Emitter& emitter, ir::Expr loop);
+/// The result of a loop into a new groupmerger that may run twice, as its iterations cost little, allocate
+/// nothing and have no effects; nothing for other results, and where `impl:local` asks for a log of the
+/// values.
+std::optional<Value> emit_grouped(Emitter& emitter, ir::Expr result);
 Value emit_gather(Emitter& emitter, ir::Expr gather);
 Value emit_lookup_lanes(Emitter& emitter, ir::Expr lookup_lanes);
 Value emit_optlookup_lanes(Emitter& emitter, ir::Expr optlookup_lanes);

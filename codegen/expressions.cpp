@@ -265,7 +265,10 @@ struct Lowering {
     return merge_masked(emitter, builder, value, mask, expr.span());
   }
 
-  Value operator()(const ir::Result& node) const { return finish(emitter.emit(node.builder), expr.type()); }
+  Value operator()(const ir::Result& node) const {
+    if (std::optional<Value> groups = emit_grouped(emitter, expr)) return *groups;
+    return finish(emitter.emit(node.builder), expr.type());
+  }
 
   // The values of a builder, or of each builder of a struct.
   Value finish(const Value& builder, ir::Type type) const {

@@ -442,7 +442,8 @@ void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const Loop
   const MergeCounters counters(body, node.function.as<ir::Lambda>()->parameters[0], plan);
   if (node.lanes) counters.count(node.lanes.as<ir::Lambda>()->parameters[0]);
   BlockWriter(body, loop, plan, captures).write();
-  counters.tell(site);
+  // A second run merges what the first one did.
+  if (body.group_pass() != GroupPass::kPlace) counters.tell(site);
 }
 
 MergeCounters::MergeCounters(Emitter& emitter, const ir::Parameter& builder, const LoopPlan& plan)

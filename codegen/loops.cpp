@@ -10,6 +10,7 @@
 #include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
 #include "ir/reduction_order.h"
+#include "passes/expression_cost.h"
 
 // A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that
 // runs a part of its iterations. Short loops, and loops on one thread, call it directly with the builder's
@@ -28,8 +29,19 @@ constexpr int kMaxForkingDepth = 3;
 
 class LoopEmitter {
  public:
-  LoopEmitter(Emitter& emitter, ir::Expr loop)
-      : emitter_(emitter), ir_(emitter.ir), loop_(loop), node_(*loop.as<ir::For>()) {}
+  LoopEmitter(Emitter& emitter, ir::Expr loop, GroupPass group_pass = GroupPass::kLog)
+      : emitter_(emitter),
+        ir_(emitter.ir),
+        loop_(loop),
+        node_(*loop.as<ir::For>()),
+        group_pass_(group_pass) {}
+
+  // Of a loop whose only builder is a new groupmerger, which has nothing before: fills it without its values,
+  // and runs once more to place them.
+  Value emit_grouped(ir::Expr result) {
+    emit();
+    return {result.type(), {groups_}};
+  }
 
   Value emit() {
     iterators_ = evaluate_iterators(emitter_, node_);
@@ -48,6 +60,7 @@ class LoopEmitter {
 
  private:
   Value emit_placed() {
+    if (group_pass_ == GroupPass::kCount) return emit_both_runs();
     LoopInPlace in_place(emitter_, loop_, plan_, iterators_, count_, builder_);
     const std::int64_t most = in_place.most_in_order();
     if (most == 0) return emit_in_function();
@@ -78,6 +91,19 @@ class LoopEmitter {
     ir_.CreateBr(done);
     ir_.SetInsertPoint(done);
     return emitter_.load(builder_.type, state);
+  }
+
+  Value emit_both_runs() {
+    emitter_.store_field(emitter_.i64(0), builder_.scalar(), offsetof(runtime::GroupBuilder, logged_bytes));
+    note_iterations(emitter_, builder_, emitter_.i64(0), count_);
+    const Value group = emit_in_function();
+    group_pass_ = GroupPass::kPlace;
+    llvm::AllocaInst* slot = emitter_.frame(ir_.getPtrTy());
+    emitter_.check(emitter_.call("weld_rt_group_place",
+                                 {emitter_.worker, group.scalar(), write_body(), captures_, slot}),
+                   loop_.span());
+    groups_ = ir_.CreateLoad(ir_.getPtrTy(), slot);
+    return group;
   }
 
   // The loop's entry in the program's table.
@@ -122,6 +148,13 @@ class LoopEmitter {
       builder.offset_bytes = leaves[first].offset;
       first += builder.num_leaves;
     }
+  }
+
+  // Which iterations are to be run again for the values of a group builder.
+  static void note_iterations(Emitter& emitter, const Value& group, llvm::Value* begin, llvm::Value* end) {
+    constexpr std::size_t kOwn = offsetof(runtime::GroupBuilder, own);
+    emitter.store_field(begin, group.scalar(), kOwn + offsetof(runtime::GroupSegment, begin));
+    emitter.store_field(end, group.scalar(), kOwn + offsetof(runtime::GroupSegment, end));
   }
 
   // Where every iteration merges the same number of times, the place of each element is known before: parts
@@ -290,6 +323,7 @@ class LoopEmitter {
     function->addFnAttr(nested ? llvm::Attribute::InlineHint : llvm::Attribute::NoInline);
     Emitter body(emitter_.module, function);
     body.set_loop_depth(emitter_.loop_depth() + 1);
+    body.set_group_pass(group_pass_);
     write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)), site());
     body.finish();
     return function;
@@ -537,7 +571,10 @@ class LoopEmitter {
         placed.leaves[1] = inside.ir.CreateAdd(outer.leaves[1], written);
         replace_part(state, builder, placed);
       } else if (!builder.by_blocks) {
-        replace_part(state, builder, builder_ops(builder.type).create_partial(inside, outer, loop_.span()));
+        const Value partial = builder_ops(builder.type).create_partial(inside, outer, loop_.span());
+        if (group_pass_ == GroupPass::kCount)
+          note_iterations(inside, partial, init_->getArg(2), init_->getArg(3));
+        replace_part(state, builder, partial);
       }
     }
     inside.store(state, init_->getArg(4));
@@ -584,6 +621,7 @@ class LoopEmitter {
   llvm::Constant* descriptor() {
     std::uint32_t flags = 0;
     if (plan_.keyed) flags |= plan_.any_order ? runtime::kLoopAnyOrder : runtime::kLoopRanges;
+    if (plan_.keyed && !plan_.keyed_order) flags |= runtime::kLoopFreeRanges;
     if (plan_.keeps_memory) flags |= runtime::kLoopKeepsMemory;
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
     // A long iteration is a part of its own where no sum goes by blocks.
@@ -615,6 +653,8 @@ class LoopEmitter {
   llvm::IRBuilder<>& ir_;
   ir::Expr loop_;
   const ir::For& node_;
+  GroupPass group_pass_;
+  llvm::Value* groups_ = nullptr;  // the dictionary of a groupmerger that ran twice
   bool derived_ = false;
   std::optional<std::uint32_t> site_;
   LoopPlan plan_;
@@ -637,6 +677,22 @@ class LoopEmitter {
 
 Value emit_loop(Emitter& emitter, ir::Expr loop) {
   return LoopEmitter(emitter, loop).emit();
+}
+
+std::optional<Value> emit_grouped(Emitter& emitter, ir::Expr result) {
+  constexpr double kMaxCost = 150;  // of an iteration; a value that is logged is written and read once more
+  const ir::Expr loop = result.as<ir::Result>()->builder;
+  const auto* node = loop.as<ir::For>();
+  if (!node || emitter.loop_depth() > 0 || !loop.type().as<ir::GroupMergerType>()) return std::nullopt;
+  if (!node->builder.is<ir::NewBuilder>() || ir::annotated_word(node->builder.annotations(), "impl", "local"))
+    return std::nullopt;
+  const ir::Expr body = node->function.as<ir::Lambda>()->body;
+  if (ir::any(body.effects() & (ir::Effects::kLoops | ir::Effects::kForeign)) ||
+      plan_loop(loop, false, emitter.module.options().deterministic).allocates ||
+      passes::expression_cost(body) > kMaxCost) {
+    return std::nullopt;
+  }
+  return LoopEmitter(emitter, loop, GroupPass::kCount).emit_grouped(result);
 }
 
 bool Emitter::derives_from_loop(ir::Expr builder) const {

@@ -71,17 +71,63 @@ struct Dict {
   std::uint64_t seed;  ///< of the process, mixed into every hash; odd
 };
 
+/// A piece of a group builder's log, a block of memory: the values in the order of their merge, and the entry
+/// that each belongs to. The last kGroupIdPadding ids are never used, so that reading ahead is safe.
+struct GroupChunk {
+  GroupChunk* next;
+  std::int64_t num_values;  ///< of a builder's last chunk the builder knows it
+  std::uint32_t* ids;
+  std::byte* values;
+};
+inline constexpr std::int64_t kGroupIdPadding = 32;
+
+/// What follows each other in the order of merges and has the same ids: what one partial merged.
+struct GroupSegment {
+  GroupSegment* next;
+  GroupChunk* first;
+  GroupChunk* last;
+  std::int64_t begin;  ///< the iterations that merged it, where values are made a second time
+  std::int64_t end;
+  std::int64_t num_ids;
+  std::uint32_t* id_map;  ///< the builder's entry for each id; null: they are the same
+  std::int64_t* counts;   ///< of the values of each id; null: not known
+};
+
 /// A groupmerger being filled: `keys` has entries `{K, vec[V]}` whose vector's length counts the values so
-/// far; the values stand in the order of their merge, `ids` says which entry each belongs to.
+/// far. The values are in segments; merges go to the last chunk of `own`, which comes after `segments`.
 struct GroupBuilder {
   Dict keys;
-  std::uint32_t* ids;
+  std::uint32_t* ids;  ///< of the last chunk, as the three that follow
   std::byte* values;
   std::int64_t num_values;
   std::int64_t value_capacity;
+  GroupSegment own;
+  GroupSegment* segments;
+  GroupSegment* last_segment;
   std::int64_t value_bytes;
+  std::int64_t logged_bytes;   ///< of a value in the log: `value_bytes`, or 0 where values are made a second
+                               ///< time
   std::int64_t vector_offset;  ///< of the VecView in an entry
+  std::int64_t expected_values;
 };
+
+/// Where the second making of values puts them: in the order of the log, behind the last of their entry.
+struct GroupPlacer {
+  std::byte** cursors;  ///< of each id: where its next value goes
+  std::uint32_t* ids;   ///< of the chunk
+  std::int64_t position;
+  std::int64_t num_values;
+  GroupChunk* chunk;
+  std::uint64_t prefetches;  ///< not 0: there are many cursors
+};
+
+/// The captures of the functions that find and insert keys of a partial (GroupKeyFunctions).
+struct GroupKeys {
+  Dict* into;
+  const Dict* from;
+  std::uint32_t* id_map;  ///< by entry of `from`: the entry of `into`, or kNoGroupId
+};
+inline constexpr std::uint32_t kNoGroupId = 0xffffffff;
 
 /// Adds the iterations [begin, end), whole blocks but for the loop's end, to the builders in `partial`. One
 /// partial may get several calls, for parts that follow each other: the state is read from `partial` and
@@ -129,8 +175,9 @@ enum LoopFlags : std::uint32_t {
   kLoopRanges = 1,  ///< the partials are the ranges of reduction_order.h
   kLoopKeepsMemory =
       2,  ///< merged values hold pointers: memory made by a morsel lives as long as the loop's builder
-  kLoopAllocates = 4,  ///< the body allocates: give each morsel a scope of its own
-  kLoopAnyOrder = 8,   ///< partials may take any morsels in any order: one a thread is enough
+  kLoopAllocates = 4,    ///< the body allocates: give each morsel a scope of its own
+  kLoopAnyOrder = 8,     ///< partials may take any morsels in any order: one a thread is enough
+  kLoopFreeRanges = 16,  ///< the ranges may be fewer: no sum depends on them
 };
 
 /// Compares two elements (or two keys): negative, zero or positive. An error goes to `*error`, which holds

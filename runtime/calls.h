@@ -146,23 +146,37 @@ ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_en
 /// point to.
 Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept;
 
+// --- group.h
+
 /// An empty group builder. `entry_bytes` is that of `{K, vec[V]}`, `vector_offset` the place of the vector in
-/// it.
+/// it. `expected_values` is a hint, trusted up to 65,536.
 GroupBuilder* weld_rt_group_new(Worker* worker, std::int64_t entry_bytes, std::int64_t vector_offset,
                                 std::int64_t value_bytes, std::int64_t expected_values) noexcept;
 
-/// Makes room for more values; to be called when num_values == value_capacity. (New keys: weld_rt_dict_grow
-/// on `keys`; a new entry's vector is `{null, 0}`.)
+/// Makes room for more values, in a new chunk; to be called when num_values == value_capacity. (New keys:
+/// weld_rt_dict_grow on `keys`; a new entry's vector is `{null, 0}`.)
 ErrorCode weld_rt_group_grow(Worker* worker, GroupBuilder* group) noexcept;
 
-/// Appends the values of `from`. `id_map[e]` is the entry of `into` for entry e of `from`, made by the
-/// caller; lengths are added up here. In parallel when large.
-ErrorCode weld_rt_group_append(Worker* worker, GroupBuilder* into, const GroupBuilder* from,
-                               const std::uint32_t* id_map) noexcept;
+/// Adds the values of other builders, `stride_bytes` apart, in their order, and empties them. `find` writes
+/// the ids of the entries [begin, end) that are there, kNoGroupId for the others; `insert` adds the others in
+/// their order. Both get GroupKeys as captures; finding runs in parallel.
+ErrorCode weld_rt_group_combine(Worker* worker, GroupBuilder* into, GroupBuilder* const* partials,
+                                std::int64_t stride_bytes, std::int64_t num_partials, LoopBody find,
+                                LoopBody insert) noexcept;
 
 /// The dictionary of the groups, whose vectors lie one after the other in one block: `&group->keys`. The
-/// builder must not be used any more. In parallel when large.
+/// builder must not be used any more. Segment by segment in parallel when large; the log is freed as it is
+/// read.
 ErrorCode weld_rt_group_result(Worker* worker, GroupBuilder* group, Dict** result) noexcept;
+
+/// The same where the log has no values: `place`, the loop's body with a GroupPlacer* as partial, makes those
+/// of each segment's iterations once more.
+ErrorCode weld_rt_group_place(Worker* worker, GroupBuilder* group, LoopBody place, void* captures,
+                              Dict** result) noexcept;
+
+/// Goes on to the next chunk, and frees the one before; to be called when position == num_values. kUnknown
+/// when there is none: the second time there were more values.
+ErrorCode weld_rt_group_next_ids(Worker* worker, GroupPlacer* placer) noexcept;
 
 // --- appender.h
 

@@ -114,6 +114,18 @@ std::uint64_t process_hash_seed() noexcept {
   return seed;
 }
 
+void take_dict(Worker* worker, BlockLink* place, Dict& into, Dict& from) noexcept {
+  weld_rt_free(worker, reinterpret_cast<std::byte*>(into.slots));
+  weld_rt_free(worker, into.entries);
+  into = from;
+  for (std::byte* payload : {reinterpret_cast<std::byte*>(from.slots), from.entries}) {
+    Block* block = Block::of(payload);
+    unlink(block);
+    link_beside(place, block);
+  }
+  from = {};
+}
+
 extern "C" {
 
 Dict* weld_rt_dict_new(Worker* worker, std::int64_t entry_bytes, std::int64_t expected_entries) noexcept {
@@ -145,14 +157,11 @@ Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept {
 
 GroupBuilder* weld_rt_group_new(Worker* worker, std::int64_t entry_bytes, std::int64_t vector_offset,
                                 std::int64_t value_bytes, std::int64_t expected_values) noexcept {
-  const std::int64_t capacity = capacity_for(std::min(expected_values, kTrustedEntries));
   return make_in_scope<GroupBuilder>(worker, [&](GroupBuilder& group) {
     group.vector_offset = vector_offset;
-    group.value_bytes = value_bytes;
-    group.value_capacity = capacity;
-    group.ids = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, capacity * 4));
-    group.values = group.ids ? weld_rt_allocate(worker, capacity * value_bytes) : nullptr;
-    return group.values && make_dict(worker, group.keys, entry_bytes, kMinEntries);
+    group.value_bytes = group.logged_bytes = value_bytes;
+    group.expected_values = expected_values;
+    return make_dict(worker, group.keys, entry_bytes, kMinEntries);
   });
 }
 

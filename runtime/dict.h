@@ -25,4 +25,8 @@ inline std::uint64_t first_slot(const Dict& dict, std::uint64_t hash) {
   return hash >> dict.slot_shift;
 }
 
+/// Gives `into`, which is empty and whose blocks are freed, what `from` has: the blocks go where `place`
+/// belongs. `from` must not be used any more.
+void take_dict(Worker* worker, BlockLink* place, Dict& into, Dict& from) noexcept;
+
 }  // namespace weld::runtime

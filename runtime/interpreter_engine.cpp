@@ -14,6 +14,7 @@
 #include "runtime/calls.h"
 #include "runtime/dict.h"
 #include "runtime/foreign.h"
+#include "runtime/group.h"
 #include "runtime/hash.h"
 
 namespace weld::runtime {
@@ -100,13 +101,17 @@ Value read_builder(ir::Type type, const TypeLayout& layout, const std::byte* add
   const auto& groupmerger = *type.as<ir::GroupMergerType>();
   const auto* group = load<const GroupBuilder*>(address);
   Value builder = ir::make_builder(type, nullptr, nullptr);
-  for (std::int64_t i = 0; group && i < group->num_values; ++i) {
-    const TypeLayout::Member& key = layout.element->members[0];
-    const std::byte* entry = group->keys.entries + group->ids[i] * group->keys.entry_bytes;
-    builder.builder().merge(Value::structure(
-        {read_value(groupmerger.key, *key.layout, entry + key.offset),
-         read_value(groupmerger.value, *layout.group_value, group->values + i * group->value_bytes)}));
-  }
+  if (!group) return builder;
+  const TypeLayout::Member& key = layout.element->members[0];
+  for_each_chunk(*group, [&](const GroupChunk& chunk, std::int64_t num_values, const GroupSegment& segment) {
+    for (std::int64_t i = 0; i < num_values; ++i) {
+      const std::uint32_t id = segment.id_map ? segment.id_map[chunk.ids[i]] : chunk.ids[i];
+      const std::byte* entry = group->keys.entries + id * group->keys.entry_bytes;
+      builder.builder().merge(Value::structure(
+          {read_value(groupmerger.key, *key.layout, entry + key.offset),
+           read_value(groupmerger.value, *layout.group_value, chunk.values + i * group->value_bytes)}));
+    }
+  });
   return builder;
 }
 

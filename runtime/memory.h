@@ -218,6 +218,11 @@ inline void link_last(BlockLink& list, BlockLink* block) {
   list.previous = block;
 }
 
+/// Into the list where `place` is.
+inline void link_beside(BlockLink* place, BlockLink* block) {
+  link_last(*place, block);
+}
+
 inline void unlink(BlockLink* block) {
   block->previous->next = block->next;
   block->next->previous = block->previous;

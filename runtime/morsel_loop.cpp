@@ -452,8 +452,13 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
   Cut cut{descriptor.block_iterations, ceil_divide(num_iterations, descriptor.block_iterations),
           descriptor.flags & kLoopAnyOrder ? UnitLoop::Parts::kAnyOrder : UnitLoop::Parts::kByTime};
   if (descriptor.flags & kLoopRanges) {
-    const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations,
-                                             std::min<std::int64_t>(max_ranges, descriptor.max_ranges));
+    // Each range has a table of its keys: two for each thread, so that none waits long for the last.
+    constexpr std::int64_t kRangesPerThread = 2;
+    max_ranges = std::min<std::int64_t>(max_ranges, descriptor.max_ranges);
+    if (descriptor.flags & kLoopFreeRanges)
+      max_ranges =
+          std::min(max_ranges, kRangesPerThread * (caller.may_fork ? caller.run->settings().threads : 1));
+    const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations, max_ranges);
     cut = {ranges.range_iterations, ranges.num_ranges, UnitLoop::Parts::kRanges};
   }
   return GeneratedLoop(caller, descriptor, captures, num_iterations, cut).run_and_combine();

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/group.h"
+
 namespace weld::runtime {
 namespace {
 
@@ -158,10 +160,14 @@ class Marker {
         const auto* group = *reinterpret_cast<GroupBuilder* const*>(value);
         Block* block = reach(group);
         if (!block || !first_walk(*block)) return true;
-        reach(group->ids);
-        Block* values = reach(group->values);
-        return walk_table(layout, group->keys) &&
-               (!values || walk_elements(*layout.group_value, *values, group->values, group->num_values));
+        for_each_log_block(*group, [&](std::byte* payload) { reach(payload); });
+        bool walked = walk_table(layout, group->keys);
+        for_each_chunk(*group, [&](GroupChunk& chunk, std::int64_t num_values, const GroupSegment&) {
+          Block* values = reach(&chunk);
+          walked =
+              walked && (!values || walk_elements(*layout.group_value, *values, chunk.values, num_values));
+        });
+        return walked;
       }
       case LayoutKind::kStruct:
         for (const TypeLayout::Member& member : layout.members)
@@ -307,8 +313,7 @@ void move_builder_blocks(RootValue root, BlockLink& list) noexcept {
       auto* group = *reinterpret_cast<GroupBuilder* const*>(value);
       if (!group) return;
       move_dict(group->keys);
-      move_block(group->ids, list);
-      move_block(group->values, list);
+      for_each_log_block(*group, [&](std::byte* payload) { move_block(payload, list); });
       return move_block(group, list);
     }
     default:

@@ -20,6 +20,11 @@ class Scratch {
   T* as() const {
     return reinterpret_cast<T*>(block_->payload());
   }
+  /// Makes it a block of the scope where `place` belongs.
+  void keep_beside(Block& place) noexcept {
+    link_beside(&place, block_);
+    block_ = nullptr;
+  }
   /// Makes it a block of the worker's scope.
   std::byte* keep(Worker& worker) noexcept {
     std::byte* payload = block_->payload();

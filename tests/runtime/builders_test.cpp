@@ -166,33 +166,109 @@ TEST_F(BuildersTest, GroupsKeepTheirValuesInOrder) {
   }
 }
 
+// What generated code does with the keys of a partial: 24-byte entries, i64 keys.
+ErrorCode find_keys(Worker* worker, void* captures, std::int64_t begin, std::int64_t end, void* insert) {
+  const auto& keys = *static_cast<const GroupKeys*>(captures);
+  for (std::int64_t entry = begin; entry < end; ++entry) {
+    const std::int64_t key = *reinterpret_cast<const std::int64_t*>(keys.from->entries + entry * 24);
+    if (insert) {
+      ErrorCode code = ErrorCode::kSuccess;
+      if (keys.id_map[entry] == kNoGroupId) find_or_add(worker, *keys.into, key, code, keys.id_map + entry);
+      if (code != ErrorCode::kSuccess) return code;
+      continue;
+    }
+    keys.id_map[entry] = kNoGroupId;
+    for (std::int64_t known = 0; known < std::min<std::int64_t>(keys.into->num_entries, 50); ++known) {
+      if (*reinterpret_cast<const std::int64_t*>(keys.into->entries + known * 24) == key)
+        keys.id_map[entry] = static_cast<std::uint32_t>(known);
+    }
+  }
+  return ErrorCode::kSuccess;
+}
+
+ErrorCode insert_keys(Worker* worker, void* captures, std::int64_t begin, std::int64_t end, void*) {
+  return find_keys(worker, captures, begin, end, captures);
+}
+
+struct Wide {
+  std::int64_t words[3];
+  explicit Wide(std::int64_t i) : words{i, -i, 7} {}
+};
+
+// Parts of [0, n) that are combined in two steps, the second part being combined of two itself; some values
+// are merged into the builder before, between and after.
 TEST_F(BuildersTest, PartialGroupsCombineInOrder) {
   settings.threads = 2;
   settings.executor = ExecutorKind::kThreads;
-  struct Wide {
-    std::int64_t words[3];
-    explicit Wide(std::int64_t i) : words{i, -i, 7} {}
-  };
   const std::int64_t n = 700'000;
   const ir::Type wide = arena.structure({i64(), i64(), i64()});
   const RunResult result =
       run(layout(arena.dict(i64(), arena.vec(wide))), [&](Worker* worker, std::byte* out) {
-        GroupBuilder* builder = weld_rt_group_new(worker, 24, 8, sizeof(Wide), 10);
-        for (std::int64_t part = 0; part < 2; ++part) {
-          GroupBuilder* partial = weld_rt_group_new(worker, 24, 8, sizeof(Wide), 0);
-          ErrorCode code = group<Wide>(worker, *partial, 10'007, part * n / 2, (part + 1) * n / 2);
-          if (code != ErrorCode::kSuccess) return code;
-          std::vector<std::uint32_t> id_map(static_cast<std::size_t>(partial->keys.num_entries));
-          for (std::size_t i = 0; i < id_map.size(); ++i)
-            find_or_add(worker, builder->keys,
-                        *reinterpret_cast<std::int64_t*>(partial->keys.entries + i * 24), code, &id_map[i]);
-          code = weld_rt_group_append(worker, builder, partial, id_map.data());
-          if (code != ErrorCode::kSuccess) return code;
-        }
+        const auto make = [&] { return weld_rt_group_new(worker, 24, 8, sizeof(Wide), 10); };
+        const auto combine = [&](GroupBuilder* into, const std::vector<GroupBuilder*>& partials) {
+          return weld_rt_group_combine(worker, into, partials.data(), sizeof partials[0],
+                                       static_cast<std::int64_t>(partials.size()), find_keys, insert_keys);
+        };
+        GroupBuilder* builder = make();
+        std::vector<GroupBuilder*> parts{make(), make(), make(), make(), make()};
+        const std::int64_t ends[] = {0, n / 10, n / 5, n / 2, n / 2 + 100, n};
+        for (std::size_t i = 0; i < parts.size(); ++i)
+          EXPECT_EQ(group<Wide>(worker, *parts[i], 10'007, ends[i], ends[i + 1]), ErrorCode::kSuccess);
+        EXPECT_EQ(combine(parts[2], {make(), parts[3]}), ErrorCode::kSuccess);
+        EXPECT_EQ(combine(builder, {parts[0], parts[1], parts[2]}), ErrorCode::kSuccess);
+        EXPECT_EQ(combine(builder, {make(), parts[4]}), ErrorCode::kSuccess);
+        EXPECT_EQ(group<Wide>(worker, *builder, 10'007, n, n + 1000), ErrorCode::kSuccess);
         return weld_rt_group_result(worker, builder, reinterpret_cast<Dict**>(out));
       });
   ASSERT_EQ(result.code, ErrorCode::kSuccess);
-  check_groups<Wide>(**reinterpret_cast<Dict* const*>(result.data), 10'007, n);
+  check_groups<Wide>(**reinterpret_cast<Dict* const*>(result.data), 10'007, n + 1000);
+}
+
+// Values that are made a second time: the log has only the entries, 4 bytes a value, beside the result.
+TEST_F(BuildersTest, GroupsWithoutLoggedValuesStaySmall) {
+  constexpr std::int64_t kValues = 2'000'000;
+  constexpr std::int64_t kKeys = 1009;
+  const auto place = [](Worker* worker, void*, std::int64_t begin, std::int64_t end, void* partial) {
+    GroupPlacer& placer = **static_cast<GroupPlacer**>(partial);
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (placer.position == placer.num_values) {
+        const ErrorCode code = weld_rt_group_next_ids(worker, &placer);
+        if (code != ErrorCode::kSuccess) return code;
+      }
+      std::byte*& cursor = placer.cursors[placer.ids[placer.position++]];
+      std::memcpy(cursor, &i, sizeof i);
+      cursor += sizeof i;
+    }
+    return ErrorCode::kSuccess;
+  };
+  for (const std::int64_t more : {0, 1}) {
+    context.trim();
+    context.reset_peak();
+    const RunResult result =
+        run(layout(arena.dict(i64(), arena.vec(i64()))), [&](Worker* worker, std::byte* out) {
+          GroupBuilder* builder = weld_rt_group_new(worker, 24, 8, 8, 0);
+          builder->logged_bytes = 0;
+          builder->own.end = kValues + more;
+          for (std::int64_t i = 0; i < kValues; ++i) {
+            ErrorCode code = ErrorCode::kSuccess;
+            std::uint32_t id;
+            std::byte* entry = find_or_add(worker, builder->keys, i * i % kKeys, code, &id);
+            if (builder->num_values == builder->value_capacity) code = weld_rt_group_grow(worker, builder);
+            if (!entry || code != ErrorCode::kSuccess) return code;
+            ++reinterpret_cast<VecView*>(entry + 8)->length;
+            builder->ids[builder->num_values++] = id;
+          }
+          return weld_rt_group_place(worker, builder, place, nullptr, reinterpret_cast<Dict**>(out));
+        });
+    if (more > 0) {
+      EXPECT_EQ(result.code, ErrorCode::kUnknown);
+      EXPECT_EQ(context.bytes_in_use(), 0);
+      continue;
+    }
+    ASSERT_EQ(result.code, ErrorCode::kSuccess);
+    check_groups<std::int64_t>(**reinterpret_cast<Dict* const*>(result.data), kKeys, kValues);
+    EXPECT_LE(result.statistics.peak_bytes, kValues * 12 + (4 << 20));
+  }
 }
 
 TEST_F(BuildersTest, HintsAndOverflowsOfAppenders) {

@@ -72,7 +72,9 @@ TEST_F(ReachTest, DictionariesAndBuilders) {
     GroupBuilder* group = weld_rt_group_new(worker, 24, 8, 16, 0);
     *reinterpret_cast<VecView*>(group->keys.entries + 8) = {nullptr, 1};
     group->keys.num_entries = 1;
+    EXPECT_EQ(weld_rt_group_grow(worker, group), ErrorCode::kSuccess);
     group->num_values = 1;
+    group->ids[0] = 0;
     *reinterpret_cast<VecView*>(group->values) = make_vec(worker, 7, 1);
     *reinterpret_cast<GroupBuilder**>(out + result_layout.members[2].offset) = group;
     *reinterpret_cast<Dict**>(out + result_layout.members[4].offset) = weld_rt_dict_new(worker, 16, 0);
@@ -82,7 +84,7 @@ TEST_F(ReachTest, DictionariesAndBuilders) {
   ASSERT_EQ(result.code, ErrorCode::kSuccess);
   const std::int64_t table = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 24 + 64 * 8;
   const std::int64_t group =
-      static_cast<std::int64_t>(sizeof(GroupBuilder)) + 8 * 24 + 64 * 8 + 8 * 4 + 8 * 16;
+      static_cast<std::int64_t>(sizeof(GroupBuilder)) + 8 * 24 + 64 * 8 + 192 + 8 * 16;
   const std::int64_t merger = static_cast<std::int64_t>(sizeof(Dict)) + 8 * 16 + 64 * 8;
   EXPECT_EQ(result.blocks.requested_bytes(),
             result_layout.size_bytes + table + 5 + 64 + 6 + group + 7 + merger);
