@@ -190,6 +190,11 @@ class Emitter {
   GroupPass group_pass() const { return group_pass_; }
   void set_group_pass(GroupPass pass) { group_pass_ = pass; }
 
+  /// Whether what is made here lives as long as the builder of the loop around, as its merged values point to
+  /// it.
+  bool keeps_memory() const { return keeps_memory_; }
+  void set_keeps_memory(bool keeps) { keeps_memory_ = keeps; }
+
   /// Symbols whose builders belong to an enclosing loop: its parameter, and what was merged into since.
   void mark_loop_state(ir::Symbol symbol) { loop_states_.insert(symbol.id()); }
   bool is_loop_state(ir::Symbol symbol) const { return loop_states_.contains(symbol.id()); }
@@ -350,6 +355,7 @@ class Emitter {
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   llvm::Value* streams_ = nullptr;
   GroupPass group_pass_ = GroupPass::kLog;
+  bool keeps_memory_ = false;
   std::unordered_set<std::uint64_t> loop_states_;
   std::unordered_map<std::uint64_t, MergeSlots> merge_counts_;  // by symbol
   std::unordered_map<std::uint64_t, ir::Expr> named_builders_;  // what symbols are bound to

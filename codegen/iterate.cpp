@@ -50,6 +50,9 @@ Value emit_iterate(Emitter& emitter, ir::Expr expr) {
   const bool allocates = ir::any(update.body.effects() & ir::Effects::kAllocates);
   if (!allocates) return loop_in_registers(emitter, initial, step);
 
+  // What is reached is looked for block by block.
+  const bool keeps_memory = emitter.keeps_memory();
+  emitter.set_keeps_memory(false);
   llvm::Value* state = emitter.frame(initial.type);
   emitter.store(initial, state);
   llvm::Value* scope =
@@ -66,6 +69,7 @@ Value emit_iterate(Emitter& emitter, ir::Expr expr) {
     return updated;
   });
   emitter.pop_cleanup();
+  emitter.set_keeps_memory(keeps_memory);
   emitter.check(emitter.call("weld_rt_iterate_end", {emitter.worker, scope, layout, state}), expr.span());
   return last;
 }

@@ -324,6 +324,7 @@ class LoopEmitter {
     Emitter body(emitter_.module, function);
     body.set_loop_depth(emitter_.loop_depth() + 1);
     body.set_group_pass(group_pass_);
+    body.set_keeps_memory(plan_.keeps_memory);
     write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)), site());
     body.finish();
     return function;

@@ -26,6 +26,36 @@ ErrorCode reserve(Worker* worker, AppenderState& appender, std::int64_t element_
   return ErrorCode::kSuccess;
 }
 
+// Vectors of up to so many bytes share blocks, the first of a scope's list, which grow to the larger size.
+constexpr std::int64_t kMaxGatheredBytes = 512;
+constexpr std::int64_t kFirstGatheringBytes = 4 * 1024;
+constexpr std::int64_t kGatheringBytes = 64 * 1024;
+
+struct Gathering {
+  std::byte* next;
+  std::byte* end;
+};
+
+// The scope's shared block, if it has room; null otherwise.
+Gathering* gathering_of(Scope& scope, std::int64_t bytes, std::int64_t& size) noexcept {
+  if (scope.empty()) return nullptr;
+  auto* block = static_cast<Block*>(scope.blocks.next);
+  if (!(block->marks.load(std::memory_order_relaxed) & kGatheredMark)) return nullptr;
+  auto* gathering = reinterpret_cast<Gathering*>(block->payload());
+  size = std::min(block->requested_bytes * 2, kGatheringBytes);
+  return gathering->end - gathering->next >= bytes ? gathering : nullptr;
+}
+
+Gathering* new_gathering(Worker* worker, std::int64_t size) noexcept {
+  Block* block = state_of(worker).heap.allocate(size);
+  if (!block) return nullptr;
+  block->marks.store(kGatheredMark, std::memory_order_relaxed);
+  link_last(*worker->scope->blocks.next, block);
+  auto* gathering = reinterpret_cast<Gathering*>(block->payload());
+  *gathering = {block->payload() + sizeof(Gathering), block->payload() + size};
+  return gathering;
+}
+
 struct Concat {
   std::byte* to;
   AppenderState* partials;
@@ -77,6 +107,23 @@ ErrorCode weld_rt_appender_grow(Worker* worker, AppenderState* appender, std::in
   return code;
 }
 
+std::byte* weld_rt_appender_gather(Worker* worker, std::byte* data, std::int64_t bytes) noexcept {
+  std::byte* gathered = nullptr;
+  if (bytes > 0) {
+    const std::int64_t room = (bytes + 15) / 16 * 16;
+    std::int64_t size = kFirstGatheringBytes;
+    if (bytes > kMaxGatheredBytes) return data;
+    Gathering* gathering = gathering_of(*worker->scope, room, size);
+    if (!gathering) gathering = new_gathering(worker, size);
+    if (!gathering) return data;
+    gathered = gathering->next;
+    gathering->next += room;
+    std::memcpy(gathered, data, static_cast<std::size_t>(bytes));
+  }
+  weld_rt_free(worker, data);
+  return gathered;
+}
+
 ErrorCode weld_rt_appender_concat(Worker* worker, AppenderState* into, AppenderState* partials,
                                   std::int64_t stride_bytes, std::int64_t num_partials,
                                   std::int64_t element_bytes) noexcept {
@@ -101,7 +148,13 @@ ErrorCode weld_rt_appender_concat(Worker* worker, AppenderState* into, AppenderS
     return ErrorCode::kSuccess;
   }
 
+  // What the partials have no elements for goes before there is a second copy of the elements.
   WorkerHeap& heap = state_of(worker).heap;
+  for (std::int64_t i = 0; i < num_partials; ++i) {
+    AppenderState& partial = concat.partial(i);
+    if (partial.capacity > partial.length) weld_rt_trim(worker, partial.data, partial.length * element_bytes);
+    partial.capacity = partial.length;
+  }
   Block* offsets = heap.allocate(num_partials * 8);
   if (!offsets) return ErrorCode::kOutOfMemory;
   auto* offset = reinterpret_cast<std::int64_t*>(offsets->payload());

@@ -43,6 +43,9 @@ std::byte* weld_rt_grow(Worker* worker, std::byte* block, std::int64_t used_byte
 /// Frees a block before its scope ends. Null is allowed.
 void weld_rt_free(Worker* worker, std::byte* block) noexcept;
 
+/// Makes a block smaller where it stands. Null is allowed.
+void weld_rt_trim(Worker* worker, std::byte* block, std::int64_t bytes) noexcept;
+
 /// Moves a block from the scope where it belongs to `worker->scope`. Null is allowed.
 void weld_rt_adopt(Worker* worker, std::byte* block) noexcept;
 
@@ -188,6 +191,10 @@ ErrorCode weld_rt_appender_new(Worker* worker, AppenderState* appender, std::int
 /// stays in the scope where it belongs.
 ErrorCode weld_rt_appender_grow(Worker* worker, AppenderState* appender, std::int64_t element_bytes,
                                 std::int64_t more) noexcept;
+
+/// Where the elements of a finished appender are from here on, null where there are none: a few go together
+/// with those of other appenders into one block of `worker->scope`, and the appender's block is freed.
+std::byte* weld_rt_appender_gather(Worker* worker, std::byte* data, std::int64_t bytes) noexcept;
 
 /// Appends the elements of `num_partials` appenders, `stride_bytes` apart, in their order, and empties them.
 /// In parallel when large; their blocks are freed as soon as they are copied. Each partial's block belongs to

@@ -221,6 +221,34 @@ bool WorkerHeap::resize(Block* block, std::int64_t bytes) noexcept {
   return true;
 }
 
+bool WorkerHeap::can_remap(const Block* block) noexcept {
+  return is_mapped(block->size_class);
+}
+
+Block* WorkerHeap::remap(Block* block, std::int64_t bytes) noexcept {
+  const int size_class = size_class_for(bytes);
+  const std::int64_t more = bytes - block->requested_bytes;
+  if (size_class < block->size_class || more <= 0 || !charge(more)) return nullptr;
+  const std::int64_t old_bytes = large_allocation_bytes(block->size_class);
+  const std::int64_t new_bytes = large_allocation_bytes(size_class);
+  std::byte* old_base = large_base(block);
+  std::byte* new_base = map_aligned(new_bytes, kHugePageBytes);
+  WELD_UNPOISON(old_base, static_cast<std::size_t>(old_bytes));
+  if (!new_base || mremap(old_base, static_cast<std::size_t>(old_bytes), static_cast<std::size_t>(new_bytes),
+                          MREMAP_MAYMOVE | MREMAP_FIXED, new_base) == MAP_FAILED) {
+    if (new_base) munmap(new_base, static_cast<std::size_t>(new_bytes));
+    refund(more);
+    return nullptr;
+  }
+  auto* moved = reinterpret_cast<Block*>(new_base + (reinterpret_cast<std::byte*>(block) - old_base));
+  moved->size_class = static_cast<std::uint16_t>(size_class);
+  moved->requested_bytes = bytes;
+  moved->next->previous = moved;
+  moved->previous->next = moved;
+  allocated_bytes_ += more;
+  return moved;
+}
+
 void WorkerHeap::recycle(Block* block) noexcept {
   const int size_class = block->size_class;
   if (size_class >= kNumSmallClasses) return context_.free_large(block);

@@ -18,12 +18,14 @@ struct Block : BlockLink {
   std::int64_t requested_bytes;
   std::uint16_t size_class;
   std::uint16_t stagger;  ///< large blocks: cache lines between the allocation's begin and the block's
-  std::atomic<std::uint32_t> marks;  ///< reach.cpp
+  std::atomic<std::uint32_t> marks;  ///< reach.cpp; kGatheredMark
 
   std::byte* payload() { return reinterpret_cast<std::byte*>(this + 1); }
   static Block* of(std::byte* payload) { return reinterpret_cast<Block*>(payload) - 1; }
 };
 static_assert(sizeof(Block) == 32);
+/// The block is filled with small vectors, one after the other (appender.cpp).
+inline constexpr std::uint32_t kGatheredMark = 8;
 
 /// Sizes are rounded up to four classes an octave. Small classes are cut from slabs of one class each; larger
 /// ones are allocations of their own.
@@ -91,6 +93,10 @@ class WorkerHeap {
   void free_all(BlockLink& list) noexcept;
   /// Changes the size of a block where it stands; false when it has no room or the limit forbids it.
   bool resize(Block* block, std::int64_t bytes) noexcept;
+  /// Whether `remap` is the way to make the block larger: nothing is copied, and there are never two of it.
+  static bool can_remap(const Block* block) noexcept;
+  /// Makes such a block larger. It moves, and keeps its place in its list; null when out of memory.
+  Block* remap(Block* block, std::int64_t bytes) noexcept;
 
   /// Bytes ever allocated here.
   std::int64_t allocated_bytes() const { return allocated_bytes_; }

@@ -44,6 +44,10 @@ std::byte* weld_rt_grow(Worker* worker, std::byte* payload, std::int64_t used_by
   WorkerHeap& heap = state_of(worker).heap;
   Block* old_block = Block::of(payload);
   if (heap.resize(old_block, new_bytes)) return payload;
+  if (new_bytes > old_block->requested_bytes && WorkerHeap::can_remap(old_block)) {
+    Block* moved = heap.remap(old_block, new_bytes);
+    return moved ? moved->payload() : nullptr;
+  }
   Block* block = heap.allocate(new_bytes);
   if (!block) return nullptr;
   if (used_bytes > 0) std::memcpy(block->payload(), payload, static_cast<std::size_t>(used_bytes));
@@ -57,6 +61,10 @@ void weld_rt_free(Worker* worker, std::byte* payload) noexcept {
   Block* block = Block::of(payload);
   unlink(block);
   state_of(worker).heap.free(block);
+}
+
+void weld_rt_trim(Worker* worker, std::byte* payload, std::int64_t bytes) noexcept {
+  if (payload) state_of(worker).heap.resize(Block::of(payload), bytes);
 }
 
 void weld_rt_adopt(Worker* worker, std::byte* payload) noexcept {

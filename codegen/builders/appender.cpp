@@ -84,8 +84,19 @@ class AppenderOps final : public BuilderOps {
         span);
   }
 
-  Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
-    return {type, {builder.leaves[0], builder.leaves[1]}};
+  Value result(Emitter& emitter, const Value& builder, ir::Type type, ir::Span) const override {
+    llvm::Value* data = builder.leaves[0];
+    llvm::Value* length = builder.leaves[1];
+    const FlatType& element = emitter.flat(element_of(builder.type));
+    llvm::Value* bytes = emitter.ir.CreateMul(length, emitter.i64(element.size_bytes));
+    constexpr std::int64_t kGatheredAlignBytes = 16;
+    if (emitter.keeps_memory() && element.align_bytes <= kGatheredAlignBytes) {
+      data = emitter.call("weld_rt_appender_gather", {emitter.worker, data, bytes});
+    } else if (emitter.loop_depth() == 0) {
+      emitter.when(emitter.ir.CreateICmpSGT(builder.leaves[2], length),
+                   [&] { emitter.call("weld_rt_trim", {emitter.worker, data, bytes}); });
+    }
+    return {type, {data, length}};
   }
 
  private:

@@ -81,5 +81,44 @@ TEST(BuilderMemory, GroupsOfAVectorTakeHalfMore) {
   }
 }
 
+TEST(BuilderMemory, FilteredVectorsTakeTheirSizeOnceMore) {
+  constexpr std::int64_t kLength = 6'000'000;
+  for (const std::int64_t share : {1, 10, 50, 90, 100}) {
+    for (const int threads : {1, 2, 4}) {
+      const std::string text = fmt::format(
+          "|v: vec[i64]| result(for(v, appender[i64], |b, i, x| if(x % 100L < {}L, merge(b, x), b)))", share);
+      const std::int64_t bytes = kLength / 100 * share * 8;
+      const double peak = peak_of(text, counting(kLength), threads, bytes);
+      // And room for a block in each of the partials, at most 128 a thread.
+      const double blocks = 128.0 * threads * 36'864 / static_cast<double>(bytes);
+      EXPECT_LE(peak, 2.1 + (threads > 1 ? blocks : 0.2)) << share << " %, " << threads << " threads";
+    }
+  }
+}
+
+TEST(BuilderMemory, SmallVectorsShareBlocks) {
+  constexpr std::int64_t kLength = 200'000;
+  const auto context = make_context();
+  const std::vector<std::int64_t> values = counting(kLength);
+  const I64Vector vector(values);
+  const auto result =
+      compile(
+          "|v: vec[i64]| result(for(v, appender[vec[i64]], |b, i, x| merge(b, "
+          "result(for(rangeiter(0L, x % 4L, 1L), appender[i64], |a, j, y| merge(a, x + y))))))")
+          ->run(context, &vector, {.num_threads = 2});
+  ASSERT_TRUE(result) << result.error().render();
+  const auto& vectors = *static_cast<const runtime::VecView*>(result->data());
+  ASSERT_EQ(vectors.length, kLength);
+  for (std::int64_t i = 0; i < kLength; ++i) {
+    const runtime::VecView& each = reinterpret_cast<const runtime::VecView*>(vectors.data)[i];
+    ASSERT_EQ(each.length, i % 4);
+    for (std::int64_t j = 0; j < each.length; ++j)
+      ASSERT_EQ(reinterpret_cast<const std::int64_t*>(each.data)[j], i + j);
+  }
+  // 16 bytes each in the outer vector, as many for one or two elements, and what the last blocks of the
+  // morsels have room for. A block each would be 80 bytes more.
+  EXPECT_LE(result->memory_bytes(), kLength * 48);
+}
+
 }  // namespace
 }  // namespace weld::codegen
