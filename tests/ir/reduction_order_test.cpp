@@ -181,12 +181,15 @@ struct KeyedCase {
   std::size_t num_keys;
   std::string_view ranges;
   std::size_t range_iterations;
+  std::size_t vector_range_iterations;
 };
 
 TEST(ReductionOrder, KeyedBuildersSumInRanges) {
   const std::vector<double> values = random_values(600'000);  // 147 blocks: 3 a range
-  const KeyedCase cases[] = {
-      {5, "", 3 * 4096}, {8192, "", 3 * 4096}, {5, "1", 600'000}, {5, "10", 15 * 4096}};
+  const KeyedCase cases[] = {{5, "", 3 * 4096, 3 * 4096},
+                             {8192, "", 3 * 4096, 9 * 4096},  // of a vector: 147 blocks in 18 ranges
+                             {5, "1", 600'000, 600'000},
+                             {5, "10", 15 * 4096, 15 * 4096}};
   for (const KeyedCase& keyed : cases) {
     ProgramBuilder p;
     const auto num_keys = static_cast<std::int64_t>(keyed.num_keys);
@@ -209,14 +212,28 @@ TEST(ReductionOrder, KeyedBuildersSumInRanges) {
     for (std::int64_t key = 0; key < num_keys; ++key) held.emplace_back(Value::of(key), Value::of(0.25));
     const std::vector<double> quarters(keyed.num_keys, 0.25);
     const auto sums = keyed_sums(values, keyed.num_keys, keyed.range_iterations);
+    const auto sums_by_index = keyed_sums(values, keyed.num_keys, keyed.vector_range_iterations);
     const auto from_dict = interpret(dict, std::vector<Value>{data, Value::dict(held)});
     const auto from_vec =
         interpret(vec, std::vector<Value>{data, Value::vector_of(std::span<const double>(quarters))});
     for (std::size_t key = 0; key < keyed.num_keys; ++key) {
       ASSERT_EQ(from_dict->dict().entries()[key].value.as<double>(), sums[key]) << key;
-      ASSERT_EQ(from_vec->vector()[static_cast<std::int64_t>(key)].as<double>(), sums[key]) << key;
+      ASSERT_EQ(from_vec->vector()[static_cast<std::int64_t>(key)].as<double>(), sums_by_index[key]) << key;
     }
   }
+}
+
+TEST(ReductionOrder, VectorsHaveAsManyRangesAsTheirCopiesAreWorth) {
+  EXPECT_EQ(ranges_for_length(1 << 20, 4096, 0), 64);
+  EXPECT_EQ(ranges_for_length(1 << 20, 4096, 1024), 64);
+  EXPECT_EQ(ranges_for_length(1 << 20, 4096, 1025), 64);
+  EXPECT_EQ(ranges_for_length(1 << 20, 4096, 32'768), 8);
+  EXPECT_EQ(ranges_for_length(1 << 20, 4096, 32'769), 1);
+  EXPECT_EQ(ranges_for_length(16 * 4096, 4096, 5), 1);
+  EXPECT_EQ(ranges_for_length(16 * 4096 + 1, 4096, 5), 17);
+  EXPECT_EQ(ranges_for_length(30'000, 64, 784), 64);
+  EXPECT_EQ(ranges_for_length(1'000, 64, 784), 1);
+  EXPECT_EQ(ranges_for_length(0, 64, 784), 1);
 }
 
 TEST(ReductionOrder, ManyKeysOrLongVectorsMakeOneRange) {
@@ -244,7 +261,7 @@ TEST(ReductionOrder, ManyKeysOrLongVectorsMakeOneRange) {
     const std::vector<double> quarters(length, 0.25);
     const auto by_index =
         interpret(vec, std::vector<Value>{data, Value::vector_of(std::span<const double>(quarters))});
-    const auto expected = keyed_sums(values, 5, length > 32'768 ? values.size() : 3 * 4096);
+    const auto expected = keyed_sums(values, 5, length > 32'768 ? values.size() : 37 * 4096);
     for (std::size_t key = 0; key < 5; ++key) {
       EXPECT_EQ(by_index->vector()[static_cast<std::int64_t>(key)].as<double>(), expected[key]) << length;
     }
