@@ -17,8 +17,10 @@ llvm::Value* dict_field(Emitter& emitter, llvm::Type* type, llvm::Value* dict, s
 }
 
 llvm::Value* first_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash) {
-  return emitter.ir.CreateLShr(
-      hash, dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, slot_shift)));
+  llvm::Type* i64 = emitter.ir.getInt64Ty();
+  llvm::Value* place =
+      emitter.ir.CreateLShr(hash, dict_field(emitter, i64, dict, offsetof(Dict, slot_shift)));
+  return emitter.ir.CreateAnd(place, dict_field(emitter, i64, dict, offsetof(Dict, slot_mask)));
 }
 
 // runtime/dict.h: slot_hash, of a hash or of lanes of them.
@@ -156,6 +158,7 @@ void write_insert_new(ModuleEmitter& module, llvm::Function* function, const Ent
     ir.CreateBr(search);
     ir.SetInsertPoint(found);
   });
+  count = dict_field(emitter, i64, dict, offsetof(Dict, num_entries));  // growing may have emptied the table
   llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
   llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
   llvm::Value* next_count = ir.CreateAdd(count, emitter.i64(1));

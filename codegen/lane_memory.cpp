@@ -206,12 +206,6 @@ llvm::Value* compress(Emitter& emitter, llvm::Value* lanes, llvm::Value* mask) {
   return ir.CreateTrunc(front, type);
 }
 
-llvm::Value* count_lanes(Emitter& emitter, llvm::Value* mask) {
-  auto& ir = emitter.ir;
-  return ir.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop,
-                                 ir.CreateZExt(lane_bits(emitter, mask), ir.getInt64Ty()));
-}
-
 // Without an instruction that compresses: every lane is written, and the place moves past those that count.
 llvm::Value* store_each(Emitter& emitter, const FlatType& element, llvm::ArrayRef<llvm::Value*> words,
                         llvm::Value* mask, llvm::Value* address) {
@@ -253,6 +247,12 @@ llvm::Value* join_lanes(Emitter& emitter, llvm::ArrayRef<llvm::Value*> parts) {
 
 llvm::Value* lane_bits(Emitter& emitter, llvm::Value* mask) {
   return emitter.ir.CreateBitCast(mask, emitter.ir.getIntNTy(length_of(mask)));
+}
+
+llvm::Value* count_lanes(Emitter& emitter, llvm::Value* mask) {
+  auto& ir = emitter.ir;
+  return ir.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop,
+                                 ir.CreateZExt(lane_bits(emitter, mask), ir.getInt64Ty()));
 }
 
 llvm::Value* any_lane(Emitter& emitter, llvm::Value* mask) {

@@ -14,6 +14,8 @@ llvm::Value* some_lanes(Emitter& emitter, llvm::Value* lanes, std::uint32_t firs
 llvm::Value* join_lanes(Emitter& emitter, llvm::ArrayRef<llvm::Value*> parts);
 /// The mask as an integer: bit l is lane l.
 llvm::Value* lane_bits(Emitter& emitter, llvm::Value* mask);
+/// How many lanes are true.
+llvm::Value* count_lanes(Emitter& emitter, llvm::Value* mask);
 llvm::Value* any_lane(Emitter& emitter, llvm::Value* mask);
 
 /// True for the first `active` of `count` lanes: `active` is at least 0, and may be more than there are.

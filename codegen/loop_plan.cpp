@@ -109,6 +109,22 @@ bool allocates_by_itself(ir::Expr expr) {
          expr.is<ir::ForeignCall>();
 }
 
+// What the builders of a loop are annotated with, where they are made for it.
+void add_impls(ir::Expr builder, std::vector<DictImpl>& impls) {
+  if (const auto* structure = builder.as<ir::MakeStruct>()) {
+    for (ir::Expr member : structure->members) add_impls(member, impls);
+    return;
+  }
+  DictImpl impl = DictImpl::kChosen;
+  if (builder.is<ir::NewBuilder>()) {
+    const ir::Annotations annotations = builder.annotations();
+    if (ir::annotated_word(annotations, "impl", "local")) impl = DictImpl::kLocal;
+    if (ir::annotated_word(annotations, "impl", "global")) impl = DictImpl::kGlobal;
+    if (ir::annotated_word(annotations, "impl", "partitioned")) impl = DictImpl::kPartitioned;
+  }
+  impls.resize(impls.size() + num_builders(builder.type()), impl);
+}
+
 }  // namespace
 
 LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
@@ -125,8 +141,11 @@ LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
   std::vector<ir::Type> types;
   flatten_builders(parameter.type, types);
   const Counts counts = MergeCounter(parameter.symbol, parameter.type).count(function.body);
+  std::vector<DictImpl> impls;
+  add_impls(node.builder, impls);
   for (std::size_t i = 0; i < types.size(); ++i) {
     LoopBuilder builder{.type = types[i], .merges = counts[i]};
+    if (types[i].as<ir::DictMergerType>()) builder.impl = impls[i];
     const bool ordered = deterministic && ir::depends_on_order(types[i]);
     const bool keyed = types[i].as<ir::DictMergerType>() || types[i].as<ir::GroupMergerType>() ||
                        types[i].as<ir::VecMergerType>();

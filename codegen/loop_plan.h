@@ -16,6 +16,14 @@ struct MergeCounts {
   bool exact() const { return most == least; }
 };
 
+/// How threads fill a dictmerger together: its annotation `impl`.
+enum class DictImpl : std::uint8_t {
+  kChosen,
+  kLocal,        ///< a table for each part, with all of its keys
+  kGlobal,       ///< one table, filled by one thread
+  kPartitioned,  ///< merges are written down by their hash
+};
+
 /// One builder of a loop; a loop has several when its builder is a struct.
 struct LoopBuilder {
   ir::Type type;
@@ -26,6 +34,7 @@ struct LoopBuilder {
   bool by_blocks =
       false;  ///< a merger whose sum depends on order: totals of blocks, in lanes (ir/reduction_order.h)
   bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
+  DictImpl impl = DictImpl::kChosen;
 
   bool is_exact_appender() const { return type.as<ir::AppenderType>() && merges.exact(); }
   bool is_bounded_appender() const { return type.as<ir::AppenderType>() && !merges.exact() && merges.most; }

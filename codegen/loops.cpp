@@ -333,7 +333,9 @@ class LoopEmitter {
   // --- Running.
 
   Value run() {
-    const bool forks = plan_.may_fork && emitter_.loop_depth() < kMaxForkingDepth;
+    const bool is_global = std::ranges::any_of(
+        plan_.builders, [](const LoopBuilder& builder) { return builder.impl == DictImpl::kGlobal; });
+    const bool forks = plan_.may_fork && emitter_.loop_depth() < kMaxForkingDepth && !is_global;
     if (plan_.keyed_order) {
       // Not even the identity is added by no iterations: it would turn −0.0 into +0.0.
       return emitter_.branch(
@@ -501,8 +503,18 @@ class LoopEmitter {
     return emitter_.branch(
         many_keys,
         [&] {
-          run_partial(partial, first_part, count_);
-          return close_partial(partial);
+          if (!may_log_rest()) {
+            run_partial(partial, first_part, count_);
+            return close_partial(partial);
+          }
+          llvm::Value* may_fork =
+              emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
+          return emitter_.branch(
+              ir_.CreateIsNotNull(may_fork), [&] { return run_rest_in_logs(partial); },
+              [&] {
+                run_partial(partial, first_part, count_);
+                return close_partial(partial);
+              });
         },
         [&] {
           emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope});
@@ -515,8 +527,40 @@ class LoopEmitter {
     llvm::Value* state;
   };
 
+  // One range in parallel: parts write the merges of dictmergers down, and combining adds up each key's in
+  // their order. Other builders must not need one range.
+  bool may_log_rest() const {
+    return plan_.may_fork && emitter_.loop_depth() < kMaxForkingDepth &&
+           ir::kDistinctKeysIterations % plan_.block_iterations == 0 &&
+           std::ranges::none_of(
+               plan_.builders,
+               [](const LoopBuilder& builder) {
+                 const bool may_log =
+                     builder.type.as<ir::DictMergerType>() &&
+                     (builder.impl == DictImpl::kChosen || builder.impl == DictImpl::kPartitioned);
+                 return builder.keyed_order && !may_log;
+               });
+  }
+
+  Value run_rest_in_logs(const Partial& partial) {
+    with_cleanup(partial, [&] {
+      // What the parts leave behind outlives the partial's scope.
+      llvm::Value* outside =
+          emitter_.load_field(ir_.getPtrTy(), partial.scope, offsetof(runtime::Scope, parent));
+      emitter_.store_field(outside, emitter_.worker, offsetof(runtime::Worker, scope));
+      llvm::Constant* logs = descriptor(make_init(DictParts::kLogs), runtime::kLoopRanges);
+      llvm::Value* first_part = emitter_.i64(ir::kDistinctKeysIterations);
+      llvm::Value* code = emitter_.call(
+          "weld_rt_run_rest", {emitter_.worker, logs, captures_, first_part, count_, partial.state});
+      emitter_.store_field(partial.scope, emitter_.worker, offsetof(runtime::Worker, scope));
+      emitter_.propagate(code);
+    });
+    emitter_.call("weld_rt_scope_end", {emitter_.worker, partial.scope});
+    return emitter_.load(builder_.type, captured_builder_address(emitter_, captures_));
+  }
+
   Partial open_partial() {
-    Partial partial{emitter_.open_scope(), emitter_.frame(builder_.type)};
+    Partial partial{emitter_.open_scope(), emitter_.frame(partial_bytes(), 64, "partial")};
     emitter_.propagate(
         emitter_.call(init(), {emitter_.worker, captures_, emitter_.i64(0), count_, partial.state}));
     emitter_.pop_cleanup();
@@ -556,31 +600,44 @@ class LoopEmitter {
 
   std::int64_t partial_bytes() { return (emitter_.flat(builder_.type).size_bytes + 63) / 64 * 64; }
 
+  enum class DictParts : std::uint8_t { kTables, kLogs };
+
   llvm::Function* init() {
-    if (init_) return init_;
+    if (!init_) init_ = make_init(DictParts::kTables);
+    return init_;
+  }
+
+  llvm::Function* make_init(DictParts dict_parts) {
     llvm::Type* pointer = ir_.getPtrTy();
-    init_ = emitter_.module.add_function("loop_init",
-                                         {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
-    Emitter inside(emitter_.module, init_);
-    const LoopCaptures captures = load_captures(inside, init_->getArg(1));
+    llvm::Function* function = emitter_.module.add_function(
+        "loop_init", {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
+    Emitter inside(emitter_.module, function);
+    const LoopCaptures captures = load_captures(inside, function->getArg(1));
     Value state = captures.builder;
     for (const LoopBuilder& builder : plan_.builders) {
       const Value outer = part_of(captures.builder, builder);
       if (builder.is_exact_appender()) {
-        llvm::Value* written = inside.ir.CreateMul(init_->getArg(2), inside.i64(builder.merges.least));
+        llvm::Value* written = inside.ir.CreateMul(function->getArg(2), inside.i64(builder.merges.least));
         Value placed = outer;
         placed.leaves[1] = inside.ir.CreateAdd(outer.leaves[1], written);
         replace_part(state, builder, placed);
+      } else if (builder.keyed_order && dict_parts == DictParts::kLogs) {
+        replace_part(state, builder,
+                     create_dict_part(inside, outer, runtime::DictPartKind::kLogs, loop_.span()));
+      } else if (!builder.keyed_order && builder.impl != DictImpl::kChosen) {
+        const auto kind = builder.impl == DictImpl::kPartitioned ? runtime::DictPartKind::kLogs
+                                                                 : runtime::DictPartKind::kTable;
+        replace_part(state, builder, create_dict_part(inside, outer, kind, loop_.span()));
       } else if (!builder.by_blocks) {
         const Value partial = builder_ops(builder.type).create_partial(inside, outer, loop_.span());
         if (group_pass_ == GroupPass::kCount)
-          note_iterations(inside, partial, init_->getArg(2), init_->getArg(3));
+          note_iterations(inside, partial, function->getArg(2), function->getArg(3));
         replace_part(state, builder, partial);
       }
     }
-    inside.store(state, init_->getArg(4));
+    inside.store(state, function->getArg(4));
     inside.finish();
-    return init_;
+    return function;
   }
 
   llvm::Function* combine() {
@@ -598,8 +655,9 @@ class LoopEmitter {
       } else if (!builder.by_blocks) {
         const PartialArray partials{inside.offset(combine_->getArg(2), builder.offset_bytes), partial_bytes(),
                                     combine_->getArg(3)};
-        held = builder.keyed_order ? combine_ranges(inside, held, partials)
-                                   : builder_ops(builder.type).combine(inside, held, partials, loop_.span());
+        const bool in_order = builder.keyed_order && !builder.type.as<ir::DictMergerType>();
+        held = in_order ? combine_ranges(inside, held, partials)
+                        : builder_ops(builder.type).combine(inside, held, partials, loop_.span());
       }
       replace_part(state, builder, held);
     }
@@ -618,11 +676,15 @@ class LoopEmitter {
     return ops.combine(inside, held, {ranges.first, ranges.stride_bytes, inside.i64(1)}, loop_.span());
   }
 
-  // A constant of type runtime::LoopDescriptor.
   llvm::Constant* descriptor() {
     std::uint32_t flags = 0;
     if (plan_.keyed) flags |= plan_.any_order ? runtime::kLoopAnyOrder : runtime::kLoopRanges;
     if (plan_.keyed && !plan_.keyed_order) flags |= runtime::kLoopFreeRanges;
+    return descriptor(init(), flags);
+  }
+
+  // A constant of type runtime::LoopDescriptor.
+  llvm::Constant* descriptor(llvm::Function* init, std::uint32_t flags) {
     if (plan_.keeps_memory) flags |= runtime::kLoopKeepsMemory;
     if (plan_.allocates) flags |= runtime::kLoopAllocates;
     // A long iteration is a part of its own where no sum goes by blocks.
@@ -634,7 +696,7 @@ class LoopEmitter {
                   offsetof(runtime::LoopDescriptor, variants) == 64 &&
                   offsetof(runtime::LoopDescriptor, measured) == 72);
     llvm::Constant* fields[] = {body_,
-                                init(),
+                                init,
                                 combine(),
                                 emitter_.i64(partial_bytes()),
                                 emitter_.i64(block),

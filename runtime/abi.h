@@ -57,18 +57,31 @@ struct IterateScope {
   std::int64_t reached_bytes;     ///< what the state reached then
 };
 
+struct DictPart;
+
 /// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when
-/// empty; probing is linear from `hash32 >> slot_shift`, so that the order of the slots is about that of the
-/// hashes, however many there are. Entries are `{K, V}` in the C layout, in the order of their first merge.
+/// empty; probing is linear from `hash32 >> slot_shift & slot_mask`, so that the order of the slots is about
+/// that of the hashes, however many there are. Entries are `{K, V}` in the C layout, in the order of their
+/// first merge.
 struct Dict {
   std::uint64_t* slots;
   std::uint64_t slot_mask;   ///< slots - 1, a power of two minus one; at most 2^32 - 1
-  std::uint64_t slot_shift;  ///< 32 - log2(slots)
+  std::uint64_t slot_shift;  ///< hash_bits - log2(slots)
   std::byte* entries;
   std::int64_t num_entries;
   std::int64_t entry_capacity;  ///< never more than half of the slots
   std::int64_t entry_bytes;
-  std::uint64_t seed;  ///< of the process, mixed into every hash; odd
+  std::uint64_t seed;       ///< of the process, mixed into every hash; odd
+  std::uint64_t hash_bits;  ///< of hash32 that tell slots apart, the lower ones: 32, fewer in a partition
+
+  // While a loop fills its parts in parallel (dict_parts.h).
+  DictPart* part;             ///< null: a table that keeps what it is given
+  std::byte* log_entries;     ///< merges are written down here, in their order; null: they go to the table
+  std::uint32_t* log_hashes;  ///< hash32 of each
+  std::int64_t log_size;
+  std::int64_t log_capacity;
+  std::int64_t num_merges;  ///< into the table, since it was empty
+  std::uint32_t* sequence;  ///< of a partition: the number of each entry's first merge
 };
 
 /// A piece of a group builder's log, a block of memory: the values in the order of their merge, and the entry
@@ -189,6 +202,20 @@ using SortComparator = std::int32_t (*)(Worker* worker, void* captures, const vo
 /// of two keys, the one whose first word that differs is smaller comes first. Those of key `begin` are the
 /// first in `words`; each key has as many.
 using SortWords = void (*)(const std::byte* keys, std::int64_t begin, std::int64_t end, std::uint64_t* words);
+
+/// Merges records of a part (dict_parts.h), at most kRecordsAtOnce, into a partition's table. The number of a
+/// record in its run counts on from `first_sequence`.
+using DictAggregate = ErrorCode (*)(Worker* worker, Dict* table, const std::byte* records, std::int64_t count,
+                                    std::uint64_t first_sequence);
+/// Merges all entries of a table, in their order.
+using DictCombine = ErrorCode (*)(Worker* worker, Dict* into, const Dict* from);
+
+/// What the runtime does with a type of dictmerger; a constant in the compiled module.
+struct DictMergeOps {
+  DictAggregate aggregate;
+  DictCombine combine;
+  std::int64_t is_ordered;  ///< results depend on the order of merges
+};
 
 /// Adds an entry, copying key and value; a key that is already there is kDeserializationError.
 using DictInsert = ErrorCode (*)(Worker* worker, Dict* dict, const void* key, const void* value);

@@ -109,6 +109,10 @@ ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* cap
 ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,
                              std::int64_t num_iterations, std::int64_t max_ranges) noexcept;
 
+/// The iterations [begin, end) of a loop with kLoopRanges: `partial` is the state of those before.
+ErrorCode weld_rt_run_rest(Worker* worker, const LoopDescriptor* loop, void* captures, std::int64_t begin,
+                           std::int64_t end, const void* partial) noexcept;
+
 /// for_each_morsel.
 ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements, std::int64_t morsel_elements,
                                   LoopBody body, void* captures) noexcept;
@@ -148,6 +152,17 @@ ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_en
 /// A dictionary with the same entries, to merge into. Keys and values are copied as they are, not what they
 /// point to.
 Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept;
+
+/// An empty dictionary for a part of a loop. `kind` is a DictPartKind (dict_parts.h).
+Dict* weld_rt_dict_part(Worker* worker, std::int64_t entry_bytes, std::uint32_t kind) noexcept;
+
+/// Empties the log of a part; to be called when it has no room.
+ErrorCode weld_rt_dict_spill(Worker* worker, Dict* dict) noexcept;
+
+/// Adds the total of all parts, in their order, to `into`. `parts` points to the first of `count` pointers,
+/// `stride_bytes` apart. In parallel when large.
+ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std::int64_t stride_bytes,
+                               std::int64_t count, const DictMergeOps* ops) noexcept;
 
 // --- group.h
 

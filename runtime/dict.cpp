@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "runtime/calls.h"
+#include "runtime/dict_parts.h"
 #include "runtime/hash.h"
 #include "runtime/run_context.h"
 
@@ -29,32 +30,8 @@ std::int64_t capacity_for(std::int64_t entries) {
   return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max(entries, kMinEntries))));
 }
 
-// Small tables have slots to spare: the fewer keys meet on their way, the better branches are predicted.
-std::int64_t slots_for(std::int64_t capacity) {
-  constexpr std::int64_t kTinyEntries = 1024;
-  constexpr std::int64_t kSmallEntries = 16 * 1024;
-  const std::int64_t each = capacity <= kTinyEntries ? 8 : capacity <= kSmallEntries ? 4 : 2;
-  return capacity * each;
-}
-
-void set_slots(Dict& dict, std::uint64_t* slots, std::int64_t num_slots) {
-  dict.slots = slots;
-  dict.slot_mask = static_cast<std::uint64_t>(num_slots) - 1;
-  dict.slot_shift = static_cast<std::uint64_t>(32 - std::countr_zero(static_cast<std::uint64_t>(num_slots)));
-}
-
 std::uint64_t* allocate_slots(Worker* worker, std::int64_t num_slots) noexcept {
   return reinterpret_cast<std::uint64_t*>(weld_rt_allocate_zeroed(worker, num_slots * 8));
-}
-
-// Fills the parts of an empty dictionary that stands in cleared memory.
-bool make_dict(Worker* worker, Dict& dict, std::int64_t entry_bytes, std::int64_t capacity) noexcept {
-  dict.entry_bytes = entry_bytes;
-  dict.entry_capacity = capacity;
-  dict.seed = process_hash_seed();
-  dict.entries = weld_rt_allocate(worker, capacity * entry_bytes);
-  set_slots(dict, dict.entries ? allocate_slots(worker, slots_for(capacity)) : nullptr, slots_for(capacity));
-  return dict.slots;
 }
 
 // A block of `bytes` for a structure, filled by `make`; nothing is left when that fails.
@@ -71,7 +48,40 @@ T* make_in_scope(Worker* worker, Make&& make) noexcept {
   return nullptr;
 }
 
-ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
+}  // namespace
+
+std::uint64_t process_hash_seed() noexcept {
+  static const std::uint64_t seed = random_seed() | 1;
+  return seed;
+}
+
+// Small tables have slots to spare: the fewer keys meet on their way, the better branches are predicted.
+std::int64_t slots_for(std::int64_t capacity) noexcept {
+  constexpr std::int64_t kTinyEntries = 1024;
+  constexpr std::int64_t kSmallEntries = 16 * 1024;
+  const std::int64_t each = capacity <= kTinyEntries ? 8 : capacity <= kSmallEntries ? 4 : 2;
+  return capacity_for(capacity) * each;
+}
+
+void set_slots(Dict& dict, std::uint64_t* slots, std::int64_t num_slots) noexcept {
+  const auto slot_bits = static_cast<std::uint64_t>(std::countr_zero(static_cast<std::uint64_t>(num_slots)));
+  dict.slots = slots;
+  dict.slot_mask = static_cast<std::uint64_t>(num_slots) - 1;
+  dict.slot_shift = dict.hash_bits - std::min(slot_bits, dict.hash_bits);
+}
+
+bool make_dict(Worker* worker, Dict& dict, std::int64_t entry_bytes, std::int64_t capacity,
+               std::uint64_t hash_bits) noexcept {
+  dict.entry_bytes = entry_bytes;
+  dict.entry_capacity = capacity;
+  dict.seed = process_hash_seed();
+  dict.hash_bits = hash_bits;
+  dict.entries = weld_rt_allocate(worker, capacity * entry_bytes);
+  set_slots(dict, dict.entries ? allocate_slots(worker, slots_for(capacity)) : nullptr, slots_for(capacity));
+  return dict.slots;
+}
+
+ErrorCode resize_dict(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
   if (capacity > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
   if (dict.entry_bytes > 0 && capacity > INT64_MAX / dict.entry_bytes) return ErrorCode::kOutOfMemory;
   const std::int64_t num_slots = slots_for(capacity);
@@ -94,6 +104,15 @@ ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
     while (slots[slot] != 0) slot = (slot + 1) & mask;
     slots[slot] = filled;
   }
+  if (dict.sequence) {
+    std::byte* sequence =
+        weld_rt_grow(worker, reinterpret_cast<std::byte*>(dict.sequence), dict.num_entries * 4, capacity * 4);
+    if (!sequence) {
+      weld_rt_free(worker, reinterpret_cast<std::byte*>(slots));
+      return ErrorCode::kOutOfMemory;
+    }
+    dict.sequence = reinterpret_cast<std::uint32_t*>(sequence);
+  }
   std::byte* entries =
       weld_rt_grow(worker, dict.entries, dict.num_entries * dict.entry_bytes, capacity * dict.entry_bytes);
   if (!entries) {
@@ -105,13 +124,6 @@ ErrorCode reserve(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
   dict.entries = entries;
   dict.entry_capacity = capacity;
   return ErrorCode::kSuccess;
-}
-
-}  // namespace
-
-std::uint64_t process_hash_seed() noexcept {
-  static const std::uint64_t seed = random_seed() | 1;
-  return seed;
 }
 
 void take_dict(Worker* worker, BlockLink* place, Dict& into, Dict& from) noexcept {
@@ -135,13 +147,14 @@ Dict* weld_rt_dict_new(Worker* worker, std::int64_t entry_bytes, std::int64_t ex
 }
 
 ErrorCode weld_rt_dict_grow(Worker* worker, Dict* dict) noexcept {
-  return reserve(worker, *dict, dict->entry_capacity * 2);
+  if (dict->part && outgrows(*dict)) return shed(worker, *dict);
+  return resize_dict(worker, *dict, dict->entry_capacity * 2);
 }
 
 ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_entries) noexcept {
   if (total_entries <= dict->entry_capacity) return ErrorCode::kSuccess;
   if (total_entries > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
-  return reserve(worker, *dict, capacity_for(total_entries));
+  return resize_dict(worker, *dict, capacity_for(total_entries));
 }
 
 Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept {

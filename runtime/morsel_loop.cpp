@@ -313,13 +313,14 @@ struct Cut {
 class GeneratedLoop final : public UnitLoop {
  public:
   GeneratedLoop(WorkerState& caller, const LoopDescriptor& descriptor, void* captures,
-                std::int64_t num_iterations, const Cut& cut)
+                std::int64_t num_iterations, const Cut& cut, const LoopBegin& begun)
       : UnitLoop(caller, cut.num_units, cut.parts),
         caller_(caller),
         descriptor_(descriptor),
         captures_(captures),
         num_iterations_(num_iterations),
         cut_(cut),
+        begun_(begun),
         scope_(caller.scope) {
     const std::int64_t measured =
         descriptor.measured ? __atomic_load_n(descriptor.measured, __ATOMIC_RELAXED) : 0;
@@ -349,12 +350,16 @@ class GeneratedLoop final : public UnitLoop {
   }
 
   ErrorCode run_and_combine() noexcept {
-    const std::int64_t partials_bytes = most_partials_ * descriptor_.partial_bytes;
+    const std::int64_t num_given = begun_.partial ? 1 : 0;
+    const std::int64_t partials_bytes = (num_given + most_partials_) * descriptor_.partial_bytes;
     const std::int64_t memory_bytes = most_partials_ * static_cast<std::int64_t>(sizeof(PartialMemory));
     Block* states = caller_.heap.allocate(partials_bytes + memory_bytes);
     if (!states) return ErrorCode::kOutOfMemory;
-    partials_ = states->payload();
-    memory_ = reinterpret_cast<PartialMemory*>(partials_ + partials_bytes);
+    std::byte* const all_partials = states->payload();
+    partials_ = all_partials + num_given * descriptor_.partial_bytes;
+    memory_ = reinterpret_cast<PartialMemory*>(all_partials + partials_bytes);
+    if (begun_.partial)
+      std::memcpy(all_partials, begun_.partial, static_cast<std::size_t>(descriptor_.partial_bytes));
 
     ErrorCode code = run();
     for (std::int64_t i = 0; i < num_partials(); ++i) {
@@ -365,7 +370,7 @@ class GeneratedLoop final : public UnitLoop {
       }
     }
     if (code == ErrorCode::kSuccess && descriptor_.combine)
-      code = descriptor_.combine(&caller_, captures_, partials_, num_partials());
+      code = descriptor_.combine(&caller_, captures_, all_partials, num_given + num_partials());
     for (std::int64_t i = 0; i < num_partials(); ++i) caller_.heap.free_all(memory_[i].init.blocks);
     caller_.heap.free(states);
     if (descriptor_.measured && unit_picoseconds() > 0) {
@@ -379,7 +384,9 @@ class GeneratedLoop final : public UnitLoop {
   ErrorCode run_part(WorkerState& worker, const Part& part) noexcept override {
     std::int64_t begin = part.begin * cut_.unit_iterations;
     const std::int64_t units = part.end - part.begin;
-    const std::int64_t end = begin + std::min(multiply(units, cut_.unit_iterations), num_iterations_ - begin);
+    std::int64_t end = begin + std::min(multiply(units, cut_.unit_iterations), num_iterations_ - begin);
+    begin += begun_.iteration;
+    end += begun_.iteration;
     PartialMemory& memory = memory_[part.partial];
     std::byte* partial =
         descriptor_.partial_bytes > 0 ? partials_ + part.partial * descriptor_.partial_bytes : nullptr;
@@ -428,6 +435,7 @@ class GeneratedLoop final : public UnitLoop {
   void* captures_;
   std::int64_t num_iterations_;
   Cut cut_;
+  LoopBegin begun_;
   Scope* scope_;
   std::int64_t most_partials_;
   std::byte* partials_ = nullptr;
@@ -444,7 +452,8 @@ ErrorCode for_each_morsel(Worker& worker, std::int64_t num_elements, std::int64_
 }
 
 ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captures,
-                   std::int64_t num_iterations, std::int64_t max_ranges) noexcept {
+                   std::int64_t end_iteration, std::int64_t max_ranges, const LoopBegin& begun) noexcept {
+  const std::int64_t num_iterations = end_iteration - begun.iteration;
   if (num_iterations < 0 || descriptor.block_iterations < 1) return ErrorCode::kUnknown;
   if (num_iterations == 0) return ErrorCode::kSuccess;
   WorkerState& caller = state_of(worker);
@@ -461,7 +470,7 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
     const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations, max_ranges);
     cut = {ranges.range_iterations, ranges.num_ranges, UnitLoop::Parts::kRanges};
   }
-  return GeneratedLoop(caller, descriptor, captures, num_iterations, cut).run_and_combine();
+  return GeneratedLoop(caller, descriptor, captures, num_iterations, cut, begun).run_and_combine();
 }
 
 extern "C" ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
@@ -472,6 +481,11 @@ extern "C" ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop
 extern "C" ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,
                                         std::int64_t num_iterations, std::int64_t max_ranges) noexcept {
   return run_loop(*worker, *loop, captures, num_iterations, max_ranges);
+}
+
+extern "C" ErrorCode weld_rt_run_rest(Worker* worker, const LoopDescriptor* loop, void* captures,
+                                      std::int64_t begin, std::int64_t end, const void* partial) noexcept {
+  return run_loop(*worker, *loop, captures, end, loop->max_ranges, {begin, partial});
 }
 
 extern "C" ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements,

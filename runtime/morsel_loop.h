@@ -24,7 +24,16 @@ namespace weld::runtime {
 [[nodiscard]] ErrorCode for_each_morsel(Worker& worker, std::int64_t num_elements,
                                         std::int64_t morsel_elements, LoopBody body, void* captures) noexcept;
 
-/// Runs a generated loop: `init` and `body` for each partial, then `combine` on the caller's worker.
+/// What of a loop is done before it runs: the iterations before `iteration` (a whole number of blocks), whose
+/// state is `partial` (`partial_bytes`). It becomes the first partial; null: nothing is. Not with
+/// kLoopAnyOrder.
+struct LoopBegin {
+  std::int64_t iteration = 0;
+  const void* partial = nullptr;
+};
+
+/// Runs a generated loop, up to `end_iteration`: `init` and `body` for each partial, then `combine` on the
+/// caller's worker.
 ///
 /// Partials   each takes parts of the loop that follow each other, by one `init` and a `body` a part; their
 ///            number and limits depend on threads and time, so results must not. With kLoopRanges one for
@@ -39,6 +48,7 @@ namespace weld::runtime {
 ///            measurement or an estimate, that what is left is worth waking one: 50 µs. So are loops inside
 ///            of it when there are threads that ran out of units (loop_board.h).
 [[nodiscard]] ErrorCode run_loop(Worker& worker, const LoopDescriptor& loop, void* captures,
-                                 std::int64_t num_iterations, std::int64_t max_ranges = 64) noexcept;
+                                 std::int64_t end_iteration, std::int64_t max_ranges = 64,
+                                 const LoopBegin& begun = {}) noexcept;
 
 }  // namespace weld::runtime

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "codegen/emitter.h"
+#include "runtime/dict_parts.h"
 
 namespace weld::codegen {
 
@@ -47,6 +48,9 @@ extern const BuilderOps& merger_ops;
 extern const BuilderOps& dictmerger_ops;
 extern const BuilderOps& groupmerger_ops;
 extern const BuilderOps& vecmerger_ops;
+
+/// A partial state of a dictmerger that goes about it in one way (runtime/dict_parts.h).
+Value create_dict_part(Emitter& emitter, const Value& outer, runtime::DictPartKind kind, ir::Span span);
 
 /// Merges a value of the merge type, or lanes of it.
 Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::Span span);

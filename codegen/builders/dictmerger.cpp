@@ -1,6 +1,9 @@
+#include <cstddef>
+
 #include "codegen/builders/builder.h"
 #include "codegen/dictionaries.h"
 #include "codegen/lane_memory.h"
+#include "ir/reduction_order.h"
 #include "ir/typing.h"
 
 // A dictmerger's state is the dictionary that it fills (runtime/abi.h: Dict). A new entry starts at the
@@ -8,6 +11,8 @@
 
 namespace weld::codegen {
 namespace {
+
+using runtime::Dict;
 
 const ir::DictMergerType& merger_type(ir::Type type) {
   return *type.as<ir::DictMergerType>();
@@ -17,8 +22,23 @@ EntryType entry_type(ir::Type type) {
   return {merger_type(type).key, merger_type(type).value};
 }
 
-void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
-                 ir::Span span, llvm::Value* hash = nullptr) {
+bool depends_on_order(Emitter& emitter, ir::Type type) {
+  return emitter.module.options().deterministic && ir::depends_on_order(type);
+}
+
+llvm::Value* dict_field(Emitter& emitter, llvm::Value* dict, std::size_t offset_bytes) {
+  return emitter.load_field(emitter.ir.getInt64Ty(), dict, offset_bytes);
+}
+
+// What parts of loops that may be emptied decide by.
+void count_merges(Emitter& emitter, ir::Type type, llvm::Value* dict, llvm::Value* count) {
+  if (emitter.loop_depth() == 0 || depends_on_order(emitter, type)) return;
+  llvm::Value* before = dict_field(emitter, dict, offsetof(Dict, num_merges));
+  emitter.store_field(emitter.ir.CreateAdd(before, count), dict, offsetof(Dict, num_merges));
+}
+
+void merge_into_table(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key,
+                      const Value& value, llvm::Value* hash, ir::Span span) {
   const EntryType entry = entry_type(type);
   const ir::MergeOp op = merger_type(type).op;
   llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hash);
@@ -26,14 +46,62 @@ void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value
   emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
 }
 
-// ErrorCode combine(worker, into, from): merges all entries of a dictionary, in their order.
+// Makes room for `count` more in a log. The number of those that are there.
+llvm::Value* reserve_log(Emitter& emitter, llvm::Value* dict, std::int64_t count, ir::Span span) {
+  auto& ir = emitter.ir;
+  llvm::Value* needed = ir.CreateAdd(dict_field(emitter, dict, offsetof(Dict, log_size)), emitter.i64(count));
+  emitter.when(ir.CreateICmpSGT(needed, dict_field(emitter, dict, offsetof(Dict, log_capacity))),
+               [&] { emitter.check(emitter.call("weld_rt_dict_spill", {emitter.worker, dict}), span); });
+  return dict_field(emitter, dict, offsetof(Dict, log_size));
+}
+
+llvm::Value* log_entry(Emitter& emitter, const EntryType& entry, llvm::Value* dict, llvm::Value* index) {
+  llvm::Value* log = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_entries));
+  return emitter.element_address(log, index, entry_bytes(emitter, entry));
+}
+
+llvm::Value* log_hash(Emitter& emitter, llvm::Value* dict, llvm::Value* index) {
+  llvm::Value* hashes = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_hashes));
+  return emitter.element_address(hashes, index, 4);
+}
+
+void append_to_log(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
+                   llvm::Value* hash, ir::Span span) {
+  const EntryType entry = entry_type(type);
+  llvm::Value* size = reserve_log(emitter, dict, 1, span);
+  llvm::Value* address = log_entry(emitter, entry, dict, size);
+  emitter.store(key, address);
+  emitter.store(value, entry_value_address(emitter, entry, address));
+  emitter.ir.CreateStore(emitter.ir.CreateTrunc(hash, emitter.ir.getInt32Ty()),
+                         log_hash(emitter, dict, size));
+  emitter.store_field(emitter.ir.CreateAdd(size, emitter.i64(1)), dict, offsetof(Dict, log_size));
+}
+
+// Writes one of the two, as the dictionary says.
+void to_log_or_table(Emitter& emitter, llvm::Value* dict, const std::function<void()>& log,
+                     const std::function<void()>& table) {
+  llvm::Value* entries = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_entries));
+  emitter.branch(
+      emitter.ir.CreateIsNull(entries), [&] { return table(), Value{}; }, [&] { return log(), Value{}; });
+}
+
+void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
+                 ir::Span span) {
+  llvm::Value* hash = hash_key(emitter, dict, key);
+  to_log_or_table(
+      emitter, dict, [&] { append_to_log(emitter, type, dict, key, value, hash, span); },
+      [&] {
+        merge_into_table(emitter, type, dict, key, value, hash, span);
+        count_merges(emitter, type, dict, emitter.i64(1));
+      });
+}
+
+// ErrorCode combine(worker, into, from): runtime::DictCombine.
 void write_combine(ModuleEmitter& module, llvm::Function* function, ir::Type type) {
   Emitter emitter(module, function);
   const EntryType entry = entry_type(type);
   llvm::Value* from = function->getArg(2);
-  llvm::Value* count =
-      emitter.load_field(emitter.ir.getInt64Ty(), from, offsetof(runtime::Dict, num_entries));
-  emitter.count_loop(count, [&](llvm::Value* index) {
+  emitter.count_loop(dict_field(emitter, from, offsetof(Dict, num_entries)), [&](llvm::Value* index) {
     llvm::Value* address = entry_address(emitter, entry, from, index);
     const Value key = emitter.load(entry.key, address);
     const Value value = emitter.load(entry.value, entry_value_address(emitter, entry, address));
@@ -41,6 +109,73 @@ void write_combine(ModuleEmitter& module, llvm::Function* function, ir::Type typ
   });
   emitter.finish();
 }
+
+// ErrorCode aggregate(worker, table, records, count, first_sequence): runtime::DictAggregate. Slots, then
+// entries are fetched for all records before they are merged.
+void write_aggregate(ModuleEmitter& module, llvm::Function* function, ir::Type type) {
+  Emitter emitter(module, function);
+  auto& ir = emitter.ir;
+  llvm::Type* i64 = ir.getInt64Ty();
+  const EntryType entry = entry_type(type);
+  llvm::Value* table = function->getArg(1);
+  llvm::Value* records = function->getArg(2);
+  llvm::Value* count = function->getArg(3);
+  const std::int64_t bytes = runtime::record_bytes(entry_bytes(emitter, entry));
+  const auto header_of = [&](llvm::Value* index) {
+    return ir.CreateLoad(i64, emitter.element_address(records, index, bytes));
+  };
+  const auto hash_of = [&](llvm::Value* index) { return ir.CreateLShr(header_of(index), 32); };
+  emitter.count_loop(count, [&](llvm::Value* index) { prefetch_slot(emitter, table, hash_of(index)); });
+  emitter.count_loop(count,
+                     [&](llvm::Value* index) { prefetch_entry(emitter, entry, table, hash_of(index)); });
+  emitter.count_loop(count, [&](llvm::Value* index) {
+    llvm::Value* header = header_of(index);
+    llvm::Value* record = emitter.offset(emitter.element_address(records, index, bytes), 8);
+    const Value key = emitter.load(entry.key, record);
+    const Value value = emitter.load(entry.value, entry_value_address(emitter, entry, record));
+    llvm::Value* before = dict_field(emitter, table, offsetof(Dict, num_entries));
+    merge_into_table(emitter, type, table, key, value, ir.CreateLShr(header, 32), {});
+    llvm::Value* after = dict_field(emitter, table, offsetof(Dict, num_entries));
+    emitter.when(ir.CreateICmpNE(before, after), [&] {
+      llvm::Value* number = ir.CreateAdd(ir.CreateAnd(header, emitter.i64(0xffffffff)), function->getArg(4));
+      llvm::Value* sequence = emitter.load_field(ir.getPtrTy(), table, offsetof(Dict, sequence));
+      ir.CreateStore(ir.CreateTrunc(number, ir.getInt32Ty()), emitter.element_address(sequence, before, 4));
+    });
+  });
+  emitter.finish();
+}
+
+// A constant of type runtime::DictMergeOps.
+llvm::Constant* merge_ops(Emitter& emitter, ir::Type type) {
+  ModuleEmitter& module = emitter.module;
+  llvm::Type* pointer = emitter.ir.getPtrTy();
+  llvm::Type* i64 = emitter.ir.getInt64Ty();
+  llvm::Function* combine =
+      module.shared_function("combine", type, 0, {pointer, pointer, pointer}, nullptr,
+                             [&](llvm::Function* made) { write_combine(module, made, type); });
+  llvm::Function* aggregate =
+      module.shared_function("aggregate", type, 0, {pointer, pointer, pointer, i64, i64}, nullptr,
+                             [&](llvm::Function* made) { write_aggregate(module, made, type); });
+  static_assert(sizeof(runtime::DictMergeOps) == 24 && offsetof(runtime::DictMergeOps, combine) == 8 &&
+                offsetof(runtime::DictMergeOps, is_ordered) == 16);
+  llvm::Constant* fields[] = {aggregate, combine, emitter.i64(depends_on_order(emitter, type) ? 1 : 0)};
+  llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
+  return new llvm::GlobalVariable(module.module(), constant->getType(), true,
+                                  llvm::GlobalValue::InternalLinkage, constant, "dict_merge_ops");
+}
+
+}  // namespace
+
+Value create_dict_part(Emitter& emitter, const Value& outer, runtime::DictPartKind kind, ir::Span span) {
+  const ir::Type type = outer.type;
+  llvm::Value* dict =
+      emitter.call("weld_rt_dict_part", {emitter.worker, emitter.i64(entry_bytes(emitter, entry_type(type))),
+                                         emitter.i32(static_cast<std::uint32_t>(kind))});
+  emitter.fail_if(emitter.ir.CreateIsNull(dict), ErrorCode::kOutOfMemory, span);
+  return {type, {dict}};
+}
+
+namespace {
 
 class DictMergerOps final : public BuilderOps {
  public:
@@ -72,32 +207,62 @@ class DictMergerOps final : public BuilderOps {
     const ir::MergeOp op = merger_type(builder.type).op;
     const Value key_lanes = emitter.member(lanes, 0);
     const SpilledLanes keys(emitter, entry.key, key_lanes);
-    const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
     llvm::Value* dict = builder.scalar();
     const LaneHashes hashes(emitter, entry.key, dict, key_lanes, keys, mask);
-    emitter.when(is_large(emitter, dict), [&] {
-      for_each_lane(emitter, mask, count,
-                    [&](llvm::Value* lane) { prefetch_slot(emitter, dict, hashes.lane(emitter, lane)); });
-      for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
-        prefetch_entry(emitter, entry, dict, hashes.lane(emitter, lane));
+    const auto to_table = [&] {
+      const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
+      emitter.when(is_large(emitter, dict), [&] {
+        for_each_lane(emitter, mask, count,
+                      [&](llvm::Value* lane) { prefetch_slot(emitter, dict, hashes.lane(emitter, lane)); });
+        for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+          prefetch_entry(emitter, entry, dict, hashes.lane(emitter, lane));
+        });
       });
-    });
-    for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
-      const Value key = keys.lane(emitter, lane);
-      llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hashes.lane(emitter, lane));
-      values.merge_into(emitter, op, lane,
-                        entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
-    });
+      for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+        const Value key = keys.lane(emitter, lane);
+        llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hashes.lane(emitter, lane));
+        values.merge_into(emitter, op, lane,
+                          entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
+      });
+      count_merges(emitter, builder.type, dict, mask ? count_lanes(emitter, mask) : emitter.i64(count));
+    };
+    to_log_or_table(
+        emitter, dict,
+        [&] {
+          if (!has_stored_lanes(emitter, entry_struct(emitter, entry))) {
+            const SpilledLanes values(emitter, entry.value, emitter.member(lanes, 1));
+            for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+              append_to_log(emitter, builder.type, dict, keys.lane(emitter, lane), values.lane(emitter, lane),
+                            hashes.lane(emitter, lane), span);
+            });
+            return;
+          }
+          llvm::Value* size = reserve_log(emitter, dict, count, span);
+          llvm::Value* written = store_lanes(emitter, entry_struct(emitter, entry), lanes, mask,
+                                             log_entry(emitter, entry, dict, size));
+          const Value all_hashes{emitter.module.simd_type(ir::ScalarKind::kU32), {hashes.all(emitter)}};
+          store_lanes(emitter, ir::Type::scalar(ir::ScalarKind::kU32), all_hashes, mask,
+                      log_hash(emitter, dict, size));
+          emitter.store_field(emitter.ir.CreateAdd(size, written), dict, offsetof(Dict, log_size));
+        },
+        to_table);
     return builder;
   }
 
   Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {
-    return create(emitter, outer.type, nullptr, span);
+    const auto kind = depends_on_order(emitter, outer.type) ? runtime::DictPartKind::kTable
+                                                            : runtime::DictPartKind::kPreaggregates;
+    return create_dict_part(emitter, outer, kind, span);
   }
 
   Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
                 ir::Span span) const override {
-    return combine_tables(emitter, into, partials, write_combine, span);
+    llvm::Value* ops = merge_ops(emitter, into.type);
+    emitter.check(
+        emitter.call("weld_rt_dict_combine", {emitter.worker, into.scalar(), partials.first,
+                                              emitter.i64(partials.stride_bytes), partials.count, ops}),
+        span);
+    return into;
   }
 
   Value result(Emitter&, const Value& builder, ir::Type type, ir::Span) const override {
