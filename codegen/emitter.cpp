@@ -346,6 +346,8 @@ void Emitter::count_merge(ir::Expr builder, std::uint32_t lanes, llvm::Value* ma
       builder = masked->builder;
     } else if (const auto* branch = builder.as<ir::If>()) {
       builder = branch->on_true;
+    } else if (const auto* variants = builder.as<ir::Variants>()) {
+      builder = variants->first;
     } else if (const auto* loop = builder.as<ir::For>()) {
       builder = loop->builder;
     } else if (const auto* let = builder.as<ir::Let>()) {

@@ -23,6 +23,7 @@
 namespace weld::codegen {
 
 struct PlaceVectors;
+struct MergeRecords;
 
 using LeafValues = llvm::SmallVector<llvm::Value*, 4>;
 
@@ -182,6 +183,10 @@ class Emitter {
     const auto found = place_vectors_.find(data);
     return found == place_vectors_.end() ? nullptr : found->second;
   }
+  /// Where merges into vecmergers of this function are recorded instead (builders/builder.h); null: they
+  /// merge.
+  const MergeRecords* merge_records() const { return merge_records_; }
+  void set_merge_records(const MergeRecords* records) { merge_records_ = records; }
   /// Whether elements whose places are known before should go past the caches: a bool, or null for no.
   llvm::Value* streams() const { return streams_; }
   void set_streams(llvm::Value* streams) { streams_ = streams; }
@@ -353,6 +358,7 @@ class Emitter {
   std::vector<LoadedLeaf> loaded_;  // in the order of their making
   std::unordered_map<llvm::Value*, llvm::Value*> counting_;
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
+  const MergeRecords* merge_records_ = nullptr;
   llvm::Value* streams_ = nullptr;
   GroupPass group_pass_ = GroupPass::kLog;
   bool keeps_memory_ = false;
@@ -369,6 +375,7 @@ Value emit_loop(Emitter& emitter, ir::Expr loop);
 /// nothing and have no effects; nothing for other results, and where `impl:local` asks for a log of the
 /// values.
 std::optional<Value> emit_grouped(Emitter& emitter, ir::Expr result);
+Value emit_variants(Emitter& emitter, ir::Expr variants);
 Value emit_gather(Emitter& emitter, ir::Expr gather);
 Value emit_lookup_lanes(Emitter& emitter, ir::Expr lookup_lanes);
 Value emit_optlookup_lanes(Emitter& emitter, ir::Expr optlookup_lanes);

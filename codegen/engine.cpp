@@ -63,6 +63,7 @@ struct Compiled {
   const runtime::TypeLayout* arguments_layout = nullptr;
   const runtime::TypeLayout* result_layout = nullptr;
   runtime::ProgramTables tables;
+  std::vector<std::unique_ptr<runtime::VariantSelector>> selectors;  ///< by loop; null: one variant
   std::unique_ptr<LinkedCode> code;
   runtime::ProgramMain main = nullptr;
   std::unique_ptr<runtime::InterpretedProgram> interpreted;  ///< where there is no code
@@ -205,6 +206,11 @@ std::shared_ptr<const Compiled> compile_anew(ir::Expr program, const CompileOpti
   record_places(*compiled, program);
   compiled->tables.layouts = compiled->constants.used_layouts;
   compiled->tables.loops = compiled->constants.loops;
+  for (const runtime::LoopSite& site : compiled->constants.loops) {
+    const auto count = static_cast<std::uint32_t>(site.variants.size());
+    compiled->selectors.push_back(count > 1 ? std::make_unique<runtime::VariantSelector>(count) : nullptr);
+  }
+  compiled->tables.selectors = compiled->selectors;
   return compiled;
 }
 
@@ -317,6 +323,8 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
   const Compiled& compiled = *state_->compiled;
   runtime::RunSettings settings{.threads = options.num_threads,
                                 .executor = options.executor,
+                                .adaptive = options.adaptive,
+                                .vecmerger = options.vecmerger,
                                 .cancel = options.cancel,
                                 .program = &compiled.tables};
   if (options.deadline_ms > 0)

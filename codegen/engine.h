@@ -12,6 +12,7 @@
 #include "ir/arena.h"
 #include "ir/error.h"
 #include "passes/pipeline.h"
+#include "runtime/abi.h"
 #include "runtime/executor.h"
 
 namespace weld::runtime {
@@ -50,7 +51,9 @@ struct RunOptions {
   runtime::ExecutorKind executor = runtime::ExecutorKind::kTbb;
   std::int64_t deadline_ms = 0;  ///< from the start of the run; 0: none
   runtime::CancelToken* cancel = nullptr;
-  bool statistics = false;  ///< of loops; for programs compiled with CompileOptions::statistics
+  bool adaptive = true;                  ///< false: of several variants of a loop the first one runs
+  runtime::VecMergerForced vecmerger{};  ///< how to merge into vectors, where no annotation says it
+  bool statistics = false;               ///< of loops; for programs compiled with CompileOptions::statistics
 };
 
 /// Forgets the compiled programs that the process keeps; those that are held live on.

@@ -144,6 +144,7 @@ struct Lowering {
   Value operator()(const ir::Serialize&) const { return emit_serialize(emitter, expr); }
   Value operator()(const ir::Deserialize&) const { return emit_deserialize(emitter, expr); }
   Value operator()(const ir::For&) const { return emit_loop(emitter, expr); }
+  Value operator()(const ir::Variants&) const { return emit_variants(emitter, expr); }
 
   Value operator()(const ir::MakeStruct& node) const {
     Value value{expr.type(), {}};

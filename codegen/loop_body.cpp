@@ -25,13 +25,14 @@ using ir::ScalarKind;
 
 class BlockWriter {
  public:
-  BlockWriter(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures)
+  BlockWriter(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures, BodyKind kind)
       : body_(body),
         ir_(body.ir),
         loop_(loop),
         lambda_(*loop.as<ir::For>()->function.as<ir::Lambda>()),
         plan_(plan),
-        captures_(captures) {
+        captures_(captures),
+        kind_(kind) {
     const ir::Expr lanes = loop.as<ir::For>()->lanes;
     if (!lanes) return;
     lanes_lambda_ = lanes.as<ir::Lambda>();
@@ -47,6 +48,7 @@ class BlockWriter {
     if (plan_.allocates && !plan_.keeps_memory) scope_ = body_.open_scope();
 
     decide_streaming();
+    if (kind_ == BodyKind::kRecords) open_records();
     open_vectors_of_places(ir_.CreateSub(end, begin));
     llvm::AllocaInst* block_slot = body_.frame(i64, "block_begin");
     ir_.CreateStore(begin, block_slot);
@@ -76,6 +78,7 @@ class BlockWriter {
     for (std::size_t i = 0; i < plan_.builders.size(); ++i) {
       if (place_vectors_[i]) close_place_vectors(body_, load_slots(plan_.builders[i]), *place_vectors_[i]);
     }
+    if (kind_ == BodyKind::kRecords) close_records();
     if (scope_) body_.close_scope(scope_);
     // What went past the caches is not ordered with what comes after.
     if (llvm::Value* streams = body_.streams())
@@ -84,8 +87,25 @@ class BlockWriter {
   }
 
  private:
+  // The state's data are a recorder.
+  void open_records() {
+    llvm::Value* recorder = load_slots(plan_.builders.front()).leaves[0];
+    records_.data = body_.load_field(ir_.getPtrTy(), recorder, offsetof(runtime::MergeRecorder, records));
+    records_.count = body_.frame(ir_.getInt64Ty(), "records");
+    ir_.CreateStore(body_.load_field(ir_.getInt64Ty(), recorder, offsetof(runtime::MergeRecorder, count)),
+                    records_.count);
+    body_.set_merge_records(&records_);
+  }
+  void close_records() {
+    llvm::Value* recorder = load_slots(plan_.builders.front()).leaves[0];
+    llvm::Value* count = ir_.CreateLoad(ir_.getInt64Ty(), records_.count);
+    body_.store_field(count, recorder, offsetof(runtime::MergeRecorder, count));
+    body_.set_merge_records(nullptr);
+  }
+
   void open_vectors_of_places(llvm::Value* num_iterations) {
     place_vectors_.resize(plan_.builders.size());
+    if (kind_ == BodyKind::kRecords) return;
     for (std::size_t i = 0; lanes_lambda_ && i < plan_.builders.size(); ++i) {
       const LoopBuilder& builder = plan_.builders[i];
       if (builder.type.as<ir::VecMergerType>() && may_have_place_vectors(body_, builder.type))
@@ -416,6 +436,8 @@ class BlockWriter {
   std::uint32_t num_lanes_ = 0;
   const LoopPlan& plan_;
   const LoopCaptures& captures_;
+  BodyKind kind_;
+  MergeRecords records_{nullptr, nullptr};
   llvm::Value* block_begin_ = nullptr;
   llvm::Value* scope_ = nullptr;
   // By leaf of the loop's builder. Vectors are of mergers in loops with lanes functions, arrays of those that
@@ -437,11 +459,11 @@ std::uint32_t sum_lanes(Emitter& emitter, const LoopBuilder& builder, llvm::Type
 }
 
 void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures,
-                  std::uint32_t site) {
+                  std::uint32_t site, BodyKind kind) {
   const auto& node = *loop.as<ir::For>();
   const MergeCounters counters(body, node.function.as<ir::Lambda>()->parameters[0], plan);
   if (node.lanes) counters.count(node.lanes.as<ir::Lambda>()->parameters[0]);
-  BlockWriter(body, loop, plan, captures).write();
+  BlockWriter(body, loop, plan, captures, kind).write();
   // A second run merges what the first one did.
   if (body.group_pass() != GroupPass::kPlace) counters.tell(site);
 }

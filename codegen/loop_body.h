@@ -28,10 +28,16 @@ inline void replace_part(Value& state, const LoopBuilder& builder, const Value& 
 /// ir/reduction_order.h, or a whole register where any order will do.
 std::uint32_t sum_lanes(Emitter& emitter, const LoopBuilder& builder, llvm::Type* leaf, std::uint32_t size);
 
+enum class BodyKind : std::uint8_t {
+  kMerges,
+  /// Merges into the loop's only builder, a vecmerger, are recorded (runtime/abi.h: VecMergerLoop).
+  kRecords,
+};
+
 /// Fills a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) but for its end.
 /// Captured symbols are bound.
 void write_blocks(Emitter& body, ir::Expr loop, const LoopPlan& plan, const LoopCaptures& captures,
-                  std::uint32_t site);
+                  std::uint32_t site, BodyKind kind = BodyKind::kMerges);
 
 /// Counters of merges into a loop's builders, in code that tells of them, where their number is not known.
 class MergeCounters {

@@ -125,6 +125,22 @@ void add_impls(ir::Expr builder, std::vector<DictImpl>& impls) {
   impls.resize(impls.size() + num_builders(builder.type()), impl);
 }
 
+// Whether every merge into a vecmerger in the function is at the number of the iteration.
+bool merges_at_own_place(const ir::Lambda& function) {
+  bool all = true;
+  const auto look_at = [&](ir::Expr builder, ir::Expr value) {
+    if (!builder.type().as<ir::VecMergerType>()) return;
+    const auto* pair = value.as<ir::MakeStruct>();
+    const auto* place = pair ? pair->members[0].as<ir::Ident>() : nullptr;
+    all = all && place && place->symbol == function.parameters[1].symbol;
+  };
+  ir::for_each_node(function.body, [&](ir::Expr expr) {
+    if (const auto* merge = expr.as<ir::Merge>()) look_at(merge->builder, merge->value);
+    if (const auto* merge = expr.as<ir::MergeMasked>()) look_at(merge->builder, merge->value);
+  });
+  return all;
+}
+
 }  // namespace
 
 LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
@@ -158,6 +174,11 @@ LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
     plan.any_order = plan.any_order && (is_merger || (types[i].as<ir::VecMergerType>() && !ordered));
     plan.keeps_memory = plan.keeps_memory || merged_values_hold_pointers(types[i]);
     plan.builders.push_back(builder);
+  }
+  // Ranges that depend on order may run twice (loops.cpp: run_after_probe).
+  if (!plan.keyed_order && merges_at_own_place(function)) {
+    for (LoopBuilder& builder : plan.builders)
+      builder.places_apart = builder.type.as<ir::VecMergerType>() && builder.merges.most == 1;
   }
   return plan;
 }

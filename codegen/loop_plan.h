@@ -36,6 +36,9 @@ struct LoopBuilder {
   bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
   DictImpl impl = DictImpl::kChosen;
 
+  /// A vecmerger whose iterations each merge at the place of their own number: they need no copies.
+  bool places_apart = false;
+
   bool is_exact_appender() const { return type.as<ir::AppenderType>() && merges.exact(); }
   bool is_bounded_appender() const { return type.as<ir::AppenderType>() && !merges.exact() && merges.most; }
 };

@@ -9,8 +9,10 @@
 #include "codegen/loop_in_place.h"
 #include "codegen/loop_iterators.h"
 #include "codegen/loop_plan.h"
+#include "ir/equality.h"
 #include "ir/reduction_order.h"
 #include "passes/expression_cost.h"
+#include "runtime/partitioned_merge.h"
 
 // A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that
 // runs a part of its iterations. Short loops, and loops on one thread, call it directly with the builder's
@@ -27,13 +29,53 @@ const ir::Type kI64Type = ir::Type::scalar(ScalarKind::kI64);
 // Loops that are deeper inside of others run where they are: each more that may be shared is more code.
 constexpr int kMaxForkingDepth = 3;
 
+std::string variant_name(ir::Expr loop) {
+  const ir::Annotation* name = ir::find_annotation(loop.annotations(), "variant");
+  return name ? std::string(name->value) : "plain";
+}
+
+bool is_same_iterator(const ir::Iterator& left, const ir::Iterator& right) {
+  return left.kind == right.kind && ir::alpha_equal(left.data, right.data) &&
+         ir::alpha_equal(left.start, right.start) && ir::alpha_equal(left.end, right.end) &&
+         ir::alpha_equal(left.stride, right.stride) && ir::alpha_equal(left.shape, right.shape) &&
+         ir::alpha_equal(left.strides, right.strides);
+}
+
+// Whether one loop's function can take the place of the other's for a part of the iterations.
+bool have_same_frame(Emitter& emitter, ir::Expr left, ir::Expr right) {
+  const auto* one = left.as<ir::For>();
+  const auto* other = right.as<ir::For>();
+  if (!other || !ir::alpha_equal(one->builder, other->builder) ||
+      !std::ranges::equal(one->iterators, other->iterators, is_same_iterator))
+    return false;
+  const bool deterministic = emitter.module.options().deterministic;
+  const bool derived = emitter.derives_from_loop(one->builder);
+  const LoopPlan plan = plan_loop(left, derived, deterministic);
+  const LoopPlan other_plan = plan_loop(right, derived, deterministic);
+  if (plan.block_iterations != other_plan.block_iterations || plan.may_fork != other_plan.may_fork ||
+      plan.allocates != other_plan.allocates)
+    return false;
+  for (std::size_t i = 0; i < plan.builders.size(); ++i) {
+    const LoopBuilder& builder = plan.builders[i];
+    const LoopBuilder& other_builder = other_plan.builders[i];
+    const bool makes_room = builder.type.as<ir::AppenderType>();
+    if (makes_room && (builder.merges.least != other_builder.merges.least ||
+                       builder.merges.most != other_builder.merges.most))
+      return false;
+  }
+  return true;
+}
+
 class LoopEmitter {
  public:
-  LoopEmitter(Emitter& emitter, ir::Expr loop, GroupPass group_pass = GroupPass::kLog)
+  /// `others`: variants of the loop, with the same iterators and builder.
+  LoopEmitter(Emitter& emitter, ir::Expr loop, std::span<const ir::Expr> others = {},
+              GroupPass group_pass = GroupPass::kLog)
       : emitter_(emitter),
         ir_(emitter.ir),
         loop_(loop),
         node_(*loop.as<ir::For>()),
+        others_(others),
         group_pass_(group_pass) {}
 
   // Of a loop whose only builder is a new groupmerger, which has nothing before: fills it without its values,
@@ -100,7 +142,7 @@ class LoopEmitter {
     group_pass_ = GroupPass::kPlace;
     llvm::AllocaInst* slot = emitter_.frame(ir_.getPtrTy());
     emitter_.check(emitter_.call("weld_rt_group_place",
-                                 {emitter_.worker, group.scalar(), write_body(), captures_, slot}),
+                                 {emitter_.worker, group.scalar(), write_body(loop_), captures_, slot}),
                    loop_.span());
     groups_ = ir_.CreateLoad(ir_.getPtrTy(), slot);
     return group;
@@ -123,6 +165,8 @@ class LoopEmitter {
       site.builders.push_back({ir::to_string(builder.type), {}});
       if (builder.merges.exact()) site.builders.back().merges_per_iteration = builder.merges.least;
     }
+    if (!others_.empty()) site.variants.push_back(variant_name(loop_));
+    for (ir::Expr other : others_) site.variants.push_back(variant_name(other));
     site_ = emitter_.module.loop_site(std::move(site));
     return *site_;
   }
@@ -131,7 +175,9 @@ class LoopEmitter {
     reserve_exact_appenders();
     allocate_totals();
     captured_ = captured_symbols();
-    body_ = write_body();
+    captures_type_ = captures_type();
+    body_ = write_body(loop_);
+    for (ir::Expr other : others_) other_bodies_.push_back(write_body(other));
     store_captures();
     const Value state = run();
     return add_totals(state);
@@ -251,11 +297,19 @@ class LoopEmitter {
   }
 
   std::vector<ir::Parameter> captured_symbols() const {
-    std::vector<ir::Parameter> symbols = ir::free_symbols(node_.function);
-    if (!node_.lanes) return symbols;
-    for (const ir::Parameter& symbol : ir::free_symbols(node_.lanes)) {
-      if (std::ranges::find(symbols, symbol.symbol, &ir::Parameter::symbol) == symbols.end())
-        symbols.push_back(symbol);
+    std::vector<ir::Parameter> symbols;
+    const auto add = [&](ir::Expr function) {
+      if (!function) return;
+      for (const ir::Parameter& symbol : ir::free_symbols(function)) {
+        if (std::ranges::find(symbols, symbol.symbol, &ir::Parameter::symbol) == symbols.end())
+          symbols.push_back(symbol);
+      }
+    };
+    add(node_.function);
+    add(node_.lanes);
+    for (ir::Expr other : others_) {
+      add(other.as<ir::For>()->function);
+      add(other.as<ir::For>()->lanes);
     }
     return symbols;
   }
@@ -314,8 +368,7 @@ class LoopEmitter {
 
   // --- The body.
 
-  llvm::Function* write_body() {
-    captures_type_ = captures_type();
+  llvm::Function* write_body(ir::Expr loop, BodyKind kind = BodyKind::kMerges) {
     llvm::Type* pointer = ir_.getPtrTy();
     llvm::Function* function =
         emitter_.module.add_function("loop", {pointer, pointer, ir_.getInt64Ty(), ir_.getInt64Ty(), pointer});
@@ -325,7 +378,7 @@ class LoopEmitter {
     body.set_loop_depth(emitter_.loop_depth() + 1);
     body.set_group_pass(group_pass_);
     body.set_keeps_memory(plan_.keeps_memory);
-    write_blocks(body, loop_, plan_, load_captures(body, function->getArg(1)), site());
+    write_blocks(body, loop, plan_, load_captures(body, function->getArg(1)), site(), kind);
     body.finish();
     return function;
   }
@@ -344,10 +397,13 @@ class LoopEmitter {
     if (!forks) return run_directly();
     llvm::Value* may_fork =
         emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
-    llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), is_worth_morsels());
+    llvm::Value* worth_it = is_worth_morsels();
+    if (is_only_vecmerger() && emitter_.loop_depth() == 0)
+      return emitter_.branch(worth_it, [&] { return run_by_strategy(); }, [&] { return run_directly(); });
+    llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), worth_it);
     // Private copies must be small beside the work.
     for (const LoopBuilder& builder : plan_.builders) {
-      if (!builder.type.as<ir::VecMergerType>()) continue;
+      if (!builder.type.as<ir::VecMergerType>() || builder.places_apart) continue;
       llvm::Value* length = part_of(builder_, builder).leaves[1];
       llvm::Value* most = ir_.CreateMul(num_blocks_, emitter_.i64(2 * ir::kVectorElementsPerBlock));
       in_parallel = ir_.CreateAnd(in_parallel, ir_.CreateICmpSLE(length, most));
@@ -413,10 +469,96 @@ class LoopEmitter {
     return measured_;
   }
 
+  // --- Loops into one vecmerger (runtime/partitioned_merge.h).
+
+  bool is_only_vecmerger() const {
+    return plan_.builders.size() == 1 && builder_.type.as<ir::VecMergerType>() &&
+           !plan_.builders.front().places_apart && others_.empty();
+  }
+  // Whether its merges can be recorded; the body is then written once more.
+  bool may_record() const {
+    constexpr std::uint32_t kMaxNodes = 300;
+    constexpr std::int64_t kMostMerges = 4;
+    const std::optional<std::int64_t> most = plan_.builders.front().merges.most;
+    const auto* builder = node_.builder.as<ir::NewBuilder>();
+    if (builder && builder->argument.is<ir::MakeVector>()) return false;  // short
+    return is_only_vecmerger() && emitter_.loop_depth() == 0 && !derived_ && plan_.may_fork &&
+           !plan_.allocates && most && *most >= 1 && *most <= kMostMerges &&
+           node_.function.as<ir::Lambda>()->body.record().num_nodes <= kMaxNodes;
+  }
+
+  Value run_by_strategy() {
+    llvm::Value* strategy = choose_strategy();
+    return emitter_.branch(
+        is_strategy(strategy, runtime::VecMergerStrategy::kPrivate), [&] { return run_in_morsels(); },
+        [&] {
+          if (!may_record()) return run_directly();
+          return emitter_.branch(
+              is_strategy(strategy, runtime::VecMergerStrategy::kPartitioned),
+              [&] { return run_partitioned(); }, [&] { return run_directly(); });
+        });
+  }
+  Value run_partitioned() {
+    llvm::AllocaInst* state = emitter_.frame(builder_.type);
+    emitter_.store(builder_, state);
+    emitter_.propagate(call_partitioned(state));
+    return emitter_.load(builder_.type, state);
+  }
+  llvm::Value* call_partitioned(llvm::Value* state) {
+    return emitter_.call("weld_rt_run_partitioned",
+                         {emitter_.worker, descriptor(), vecmerger_loop(), captures_, count_, state});
+  }
+
+  llvm::Value* choose_strategy() {
+    return emitter_.call("weld_rt_vecmerger_strategy",
+                         {emitter_.worker, vecmerger_loop(), ir_.getInt1(plan_.builders.front().keyed_order),
+                          count_, num_blocks_, builder_.leaves[1]});
+  }
+  llvm::Value* is_strategy(llvm::Value* strategy, runtime::VecMergerStrategy which) {
+    return ir_.CreateICmpEQ(strategy, emitter_.i32(static_cast<std::uint32_t>(which)));
+  }
+
+  // A constant of type runtime::VecMergerLoop.
+  llvm::Constant* vecmerger_loop() {
+    if (vecmerger_loop_) return vecmerger_loop_;
+    const ir::Type record = emitter_.module.merge_type(builder_.type);
+    llvm::Constant* recording = emitter_.null();
+    llvm::Constant* applying = emitter_.null();
+    if (may_record()) {
+      recording = write_body(loop_, BodyKind::kRecords);
+      applying = record_applier(emitter_.module, builder_.type);
+    }
+    static_assert(sizeof(runtime::VecMergerLoop) == 48 && offsetof(runtime::VecMergerLoop, forced) == 40);
+    llvm::Constant* fields[] = {
+        recording,
+        applying,
+        emitter_.i64(emitter_.flat(record).size_bytes),
+        emitter_.i64(emitter_.flat(builder_.type.as<ir::VecMergerType>()->element).size_bytes),
+        emitter_.i64(plan_.builders.front().merges.most.value_or(0)),
+        emitter_.i32(static_cast<std::uint32_t>(forced_strategy()))};
+    llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
+    vecmerger_loop_ =
+        new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
+                                 llvm::GlobalValue::InternalLinkage, constant, "vecmerger_loop");
+    return vecmerger_loop_;
+  }
+
+  runtime::VecMergerForced forced_strategy() const {
+    const ir::Annotation* impl = ir::find_annotation(node_.builder.annotations(), "impl");
+    if (!impl) return runtime::VecMergerForced::kNone;
+    if (impl->value == "local") return runtime::VecMergerForced::kLocal;
+    if (impl->value == "partitioned") return runtime::VecMergerForced::kPartitioned;
+    return impl->value == "dense" ? runtime::VecMergerForced::kDirect : runtime::VecMergerForced::kNone;
+  }
+
   Value run_directly() {
     llvm::AllocaInst* partial = emitter_.frame(builder_.type);
     emitter_.store(builder_, partial);
-    emitter_.propagate(call_body(emitter_.i64(0), count_, partial));
+    llvm::Value* code = others_.empty()
+                            ? call_body(emitter_.i64(0), count_, partial)
+                            : emitter_.call("weld_rt_run_variants",
+                                            {emitter_.worker, descriptor(), captures_, count_, partial});
+    emitter_.propagate(code);
     return emitter_.load(builder_.type, partial);
   }
 
@@ -478,7 +620,22 @@ class LoopEmitter {
   // A state apart from the builder's takes iterations in order, and is then combined into it.
   Value run_one_range() {
     const Partial partial = open_partial();
+    if (!may_record()) {
+      run_partial(partial, emitter_.i64(0), count_);
+      return close_partial(partial);
+    }
+    llvm::Value* in_partitions = is_strategy(choose_strategy(), runtime::VecMergerStrategy::kPartitioned);
+    llvm::BasicBlock* partitioned = emitter_.block("partitioned");
+    llvm::BasicBlock* direct = emitter_.block("direct");
+    llvm::BasicBlock* done = emitter_.block("done");
+    ir_.CreateCondBr(in_partitions, partitioned, direct);
+    ir_.SetInsertPoint(partitioned);
+    with_cleanup(partial, [&] { emitter_.propagate(call_partitioned(partial.state)); });
+    ir_.CreateBr(done);
+    ir_.SetInsertPoint(direct);
     run_partial(partial, emitter_.i64(0), count_);
+    ir_.CreateBr(done);
+    ir_.SetInsertPoint(done);
     return close_partial(partial);
   }
 
@@ -628,7 +785,7 @@ class LoopEmitter {
         const auto kind = builder.impl == DictImpl::kPartitioned ? runtime::DictPartKind::kLogs
                                                                  : runtime::DictPartKind::kTable;
         replace_part(state, builder, create_dict_part(inside, outer, kind, loop_.span()));
-      } else if (!builder.by_blocks) {
+      } else if (!builder.by_blocks && !builder.places_apart) {
         const Value partial = builder_ops(builder.type).create_partial(inside, outer, loop_.span());
         if (group_pass_ == GroupPass::kCount)
           note_iterations(inside, partial, function->getArg(2), function->getArg(3));
@@ -652,7 +809,7 @@ class LoopEmitter {
       if (builder.is_exact_appender()) {
         llvm::Value* written = inside.ir.CreateMul(captures.count, inside.i64(builder.merges.least));
         held.leaves[1] = inside.ir.CreateAdd(held.leaves[1], written);
-      } else if (!builder.by_blocks) {
+      } else if (!builder.by_blocks && !builder.places_apart) {
         const PartialArray partials{inside.offset(combine_->getArg(2), builder.offset_bytes), partial_bytes(),
                                     combine_->getArg(3)};
         const bool in_order = builder.keyed_order && !builder.type.as<ir::DictMergerType>();
@@ -676,11 +833,23 @@ class LoopEmitter {
     return ops.combine(inside, held, {ranges.first, ranges.stride_bytes, inside.i64(1)}, loop_.span());
   }
 
+  // The bodies of all variants; null where there is one.
+  llvm::Constant* bodies() {
+    if (other_bodies_.empty()) return emitter_.null();
+    std::vector<llvm::Constant*> all{body_};
+    all.insert(all.end(), other_bodies_.begin(), other_bodies_.end());
+    auto* type = llvm::ArrayType::get(ir_.getPtrTy(), all.size());
+    return new llvm::GlobalVariable(emitter_.module.module(), type, true, llvm::GlobalValue::InternalLinkage,
+                                    llvm::ConstantArray::get(type, all), "loop_variants");
+  }
+
   llvm::Constant* descriptor() {
+    if (descriptor_) return descriptor_;
     std::uint32_t flags = 0;
     if (plan_.keyed) flags |= plan_.any_order ? runtime::kLoopAnyOrder : runtime::kLoopRanges;
     if (plan_.keyed && !plan_.keyed_order) flags |= runtime::kLoopFreeRanges;
-    return descriptor(init(), flags);
+    descriptor_ = descriptor(init(), flags);
+    return descriptor_;
   }
 
   // A constant of type runtime::LoopDescriptor.
@@ -704,8 +873,8 @@ class LoopEmitter {
                                 emitter_.i32(flags),
                                 emitter_.i32(static_cast<std::uint32_t>(ir::range_rule(loop_).max_ranges)),
                                 emitter_.i32(site()),
-                                emitter_.i32(1),
-                                emitter_.null(),
+                                emitter_.i32(static_cast<std::uint32_t>(1 + other_bodies_.size())),
+                                bodies(),
                                 measured()};
     llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
     return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
@@ -716,6 +885,7 @@ class LoopEmitter {
   llvm::IRBuilder<>& ir_;
   ir::Expr loop_;
   const ir::For& node_;
+  std::span<const ir::Expr> others_;
   GroupPass group_pass_;
   llvm::Value* groups_ = nullptr;  // the dictionary of a groupmerger that ran twice
   bool derived_ = false;
@@ -731,6 +901,9 @@ class LoopEmitter {
   ir::Type captures_type_;
   llvm::Value* captures_ = nullptr;
   llvm::Function* body_ = nullptr;
+  std::vector<llvm::Function*> other_bodies_;
+  llvm::Constant* descriptor_ = nullptr;
+  llvm::Constant* vecmerger_loop_ = nullptr;
   llvm::Function* init_ = nullptr;
   llvm::Function* combine_ = nullptr;
   llvm::GlobalVariable* measured_ = nullptr;
@@ -755,7 +928,26 @@ std::optional<Value> emit_grouped(Emitter& emitter, ir::Expr result) {
       passes::expression_cost(body) > kMaxCost) {
     return std::nullopt;
   }
-  return LoopEmitter(emitter, loop, GroupPass::kCount).emit_grouped(result);
+  return LoopEmitter(emitter, loop, {}, GroupPass::kCount).emit_grouped(result);
+}
+
+// Loops share what is around their bodies. Of anything else the first variant is written, and so it is inside
+// of loops, where a choice would be made too often.
+Value emit_variants(Emitter& emitter, ir::Expr variants) {
+  std::vector<ir::Expr> all;
+  while (const auto* node = variants.as<ir::Variants>()) {
+    all.push_back(node->first);
+    variants = node->second;
+  }
+  all.push_back(variants);
+  const ir::Expr first = all.front();
+  if (!first.is<ir::For>() || emitter.loop_depth() > 0) return emitter.emit(first);
+  std::vector<ir::Expr> others;
+  for (ir::Expr other : std::span(all).subspan(1)) {
+    if (others.size() + 1 < runtime::kMaxVariants && have_same_frame(emitter, first, other))
+      others.push_back(other);
+  }
+  return LoopEmitter(emitter, first, others).emit();
 }
 
 bool Emitter::derives_from_loop(ir::Expr builder) const {
@@ -767,6 +959,8 @@ bool Emitter::derives_from_loop(ir::Expr builder) const {
       builder = masked->builder;
     else if (const auto* branch = builder.as<ir::If>())
       builder = branch->on_true;
+    else if (const auto* variants = builder.as<ir::Variants>())
+      builder = variants->first;
     else if (const auto* loop = builder.as<ir::For>())
       builder = loop->builder;
     else if (const auto* field = builder.as<ir::GetField>())

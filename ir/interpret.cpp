@@ -245,6 +245,8 @@ class Interpreter {
     return evaluate(condition ? node.on_true : node.on_false);
   }
 
+  Value visit(const Variants& node, Expr) { return evaluate(node.first); }
+
   Value visit(const Select& node, Expr) {
     const Value condition = evaluate(node.condition);
     Value on_true = evaluate(node.on_true);

@@ -389,6 +389,16 @@ struct Result {
   static auto fields(auto& node) { return std::tie(node.builder); }
 };
 
+/// Either of two expressions, which have the same value by way of the same merges in the same order: which
+/// one is evaluated, of two loops even morsel by morsel, is decided while the program runs
+/// (runtime/variants.h). A part may be `variants` as well. Internal.
+struct Variants {
+  Expr first;
+  Expr second;
+  static constexpr std::string_view kKeyword = "variants";
+  static auto fields(auto& node) { return std::tie(node.first, node.second); }
+};
+
 // Forms of lanes functions only, internal. `mask` is simd[bool,n], and `values` a simd or a struct of simd of
 // as many lanes.
 
@@ -456,7 +466,7 @@ struct ForLanes {
 using Node = std::variant<Literal, StringLiteral, Ident, Let, Lambda, Apply, Cast, Unary, Binary, Assert,
                           Broadcast, If, Select, Iterate, MakeStruct, MakeVector, GetField, Zip, Length,
                           Lookup, OptLookup, KeyExists, Slice, Sort, PartialSort, Serialize, Deserialize,
-                          ForeignCall, ToVec, For, NewBuilder, Merge, MergeMasked, Result, Gather,
+                          ForeignCall, ToVec, For, NewBuilder, Merge, MergeMasked, Result, Variants, Gather,
                           LookupLanes, OptLookupLanes, AnyLane, MapLanes, ForLanes>;
 static_assert(std::is_trivially_destructible_v<Node>);
 

@@ -616,8 +616,9 @@ std::string print_canonical(Expr expr) {
 }
 
 bool is_lane_form(std::string_view word) {
-  return word == Gather::kKeyword || word == LookupLanes::kKeyword || word == OptLookupLanes::kKeyword ||
-         word == AnyLane::kKeyword || word == MapLanes::kKeyword || word == ForLanes::kKeyword;
+  return word == Variants::kKeyword || word == Gather::kKeyword || word == LookupLanes::kKeyword ||
+         word == OptLookupLanes::kKeyword || word == AnyLane::kKeyword || word == MapLanes::kKeyword ||
+         word == ForLanes::kKeyword;
 }
 
 bool is_keyword(std::string_view word) {

@@ -21,8 +21,8 @@ std::string print_canonical(Expr expr);
 /// Whether the word is a keyword of the language, and so names no value.
 bool is_keyword(std::string_view word);
 
-/// Whether the word begins a form of lanes functions. Such a word is no keyword, but internal text binds
-/// none.
+/// Whether the word begins `variants` or a form of lanes functions. Such a word is no keyword, but internal
+/// text binds none.
 bool is_lane_form(std::string_view word);
 
 }  // namespace weld::ir

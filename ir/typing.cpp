@@ -223,6 +223,11 @@ struct TypeRule {
     require_same_branches("if", node.on_true, node.on_false);
     return node.on_true.type();
   }
+  Type operator()(const Variants& node) const {
+    require_value(node.first, "a variant");
+    require_same_branches("variants", node.first, node.second);
+    return node.first.type();
+  }
   Type operator()(const Select& node) const {
     require_same_branches("select", node.on_true, node.on_false);
     require_value(node.on_true, "a value of select");

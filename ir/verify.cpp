@@ -111,6 +111,7 @@ class ScopeChecker {
   void check_forms(Expr expr) {
     if (stage_ == Stage::kInternal) return;
     if (expr.is<MergeMasked>()) reject(expr.span(), "a masked merge is an internal form");
+    if (expr.is<Variants>()) reject(expr.span(), "a choice of variants is an internal form");
     if (expr.is<PartialSort>()) reject(expr.span(), "a sort of the first elements is an internal form");
     const auto* loop = expr.as<For>();
     const bool has_lanes = loop && loop->lanes;
@@ -307,17 +308,22 @@ class LinearityChecker {
     return follow(lambda->body);
   }
 
-  Places visit(const If& node, Expr expr) {
+  Places visit(const If& node, Expr) {
     follow(node.condition);
+    return follow_either(node.on_true, node.on_false);
+  }
+  Places visit(const Variants& node, Expr) { return follow_either(node.first, node.second); }
+
+  Places follow_either(Expr first, Expr second) {
     const std::size_t before = consumed_.size();
-    const Places on_true = follow(node.on_true);
-    consume(on_true, node.on_true);
+    const Places on_true = follow(first);
+    consume(on_true, first);
     const std::vector<Resource> consumed(consumed_.begin() + static_cast<std::ptrdiff_t>(before),
                                          consumed_.end());
     for (Resource resource : consumed) info(resource).consumed = false;
     consumed_.resize(before);
-    const Places on_false = follow(node.on_false);
-    consume(on_false, node.on_false);
+    const Places on_false = follow(second);
+    consume(on_false, second);
     for (Resource resource : consumed) {
       if (!info(resource).consumed) consumed_.push_back(resource);
       info(resource).consumed = true;

@@ -760,6 +760,10 @@ class Expansion {
       types_.unify(type(1), type(2));
       return type(1);
     }
+    if (index == index_of<ir::Variants>()) {
+      types_.unify(type(0), type(1));
+      return type(0);
+    }
     if (index == index_of<ir::Length>()) return i64_;
     if (index == index_of<ir::Lookup>()) {
       InferredType* value = types_.unknown();

@@ -856,7 +856,8 @@ class Syntax {
   bool is_lane_form(const Token& token) const { return options_.internal && ir::is_lane_form(token.text); }
   static bool is_internal(const CallForm& form) {
     return form.node_index == ir::Node(ir::MergeMasked{}).index() ||
-           form.node_index == ir::Node(ir::PartialSort{}).index();
+           form.node_index == ir::Node(ir::PartialSort{}).index() ||
+           form.node_index == ir::Node(ir::Variants{}).index();
   }
   const CallForm* form_of(const Token& keyword, std::size_t given) {
     const CallForm* first = nullptr;

@@ -10,6 +10,7 @@ namespace weld::passes {
 inline constexpr double kMispredictedBranchCost = 15;
 inline constexpr double kIterationCost = 2;       ///< counting, comparing, jumping
 inline constexpr double kUnknownIterations = 32;  ///< of a loop inside a loop
+inline constexpr double kLateColumnCost = 3;      ///< reading a column for rows that pass a filter only
 inline constexpr double kExpensive = 1e6;         ///< what is not looked at any further
 
 /// Of one operation, without its parts.

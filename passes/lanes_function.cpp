@@ -418,10 +418,23 @@ class LanesBuilder {
 
   double share_of_groups(double share) const { return 1 - std::pow(1 - share, num_lanes_); }
 
+  // How many of the columns that the loop walks over the expression reads: groups that skip it need not read
+  // them, if nothing else does.
+  int num_columns(ir::Expr expr) const {
+    std::unordered_set<std::uint32_t> columns;
+    ir::for_each_node(expr, [&](ir::Expr part) {
+      const auto* field = part.as<ir::GetField>();
+      const auto* whole = (field ? field->value : part).as<ir::Ident>();
+      if (whole && whole->symbol == scalar_.parameters[2].symbol) columns.insert(field ? field->index : 0);
+    });
+    return static_cast<int>(columns.size());
+  }
+
   // Whether it pays to look first whether any lane needs what a share of the lanes needs.
   bool is_skipped(ir::Expr expr, double share) const {
     const double cost = expression_cost(expr);
-    return cost >= kAlwaysSkippedCost || cost * (1 - share_of_groups(share)) >= kSkippedCost;
+    const double saved = (cost + kLateColumnCost * num_columns(expr)) * (1 - share_of_groups(share));
+    return cost >= kAlwaysSkippedCost || saved >= kSkippedCost;
   }
   // Whether what inactive lanes do matters.
   static bool needs_mask(ir::Expr expr) {

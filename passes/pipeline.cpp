@@ -9,6 +9,7 @@
 
 #include "ir/error.h"
 #include "ir/verify.h"
+#include "passes/choose_variants.h"
 #include "passes/drop_dead_fields.h"
 #include "passes/eliminate_common_subexpressions.h"
 #include "passes/fold_constants.h"
@@ -68,9 +69,13 @@ constexpr std::array kPasses{
     Pass{"order_conjuncts", "evaluates the parts of conditions in the order that costs least",
          order_conjuncts, false},
     Pass{"share_probes", "looks once for keys that are asked for first", share_probes, false},
+    Pass{"choose_variants", "gives filters a form for rows that pass seldom", choose_variants, false,
+         ir::Stage::kInternal},
     Pass{"predicate_merges", "merges selected values instead of branching around merges", predicate_merges,
          false},
     Pass{"vectorise_loops", "gives loops a body for 16 iterations or more at once", vectorise_loops, false,
+         ir::Stage::kInternal},
+    Pass{"settle_variants", "leaves one of variants that are alike", settle_variants, false,
          ir::Stage::kInternal},
 };
 
@@ -89,7 +94,8 @@ constexpr auto kDefaultOrder = std::to_array<std::string_view>({
     "reduce_strength",  "inline_lets",
     "order_conjuncts",  "tile_loops",
     "infer_sizes",      "share_probes",
-    "predicate_merges", "vectorise_loops",
+    "choose_variants",  "predicate_merges",
+    "vectorise_loops",  "settle_variants",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.

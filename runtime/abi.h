@@ -184,6 +184,27 @@ struct LoopFrame {
 /// What a morsel should take: small beside a loop worth sharing, large beside the cost of handing it out.
 inline constexpr std::int64_t kMorselNanoseconds = 50'000;
 
+/// Where a loop's body puts what it would merge into a vecmerger: `{i64, T}` after `{i64, T}`.
+struct MergeRecorder {
+  std::byte* records;
+  std::int64_t count;
+};
+
+/// What a builder's annotation `impl:` says of a vecmerger.
+enum class VecMergerForced : std::uint32_t { kNone, kLocal, kPartitioned, kDirect };
+
+/// What the runtime must know of a loop into one vecmerger (partitioned_merge.h); a constant in the compiled
+/// module.
+struct VecMergerLoop {
+  LoopBody record;  ///< the loop's body whose state is {MergeRecorder*, length}, indices checked; null: none
+  /// Merges records, in their order.
+  ErrorCode (*apply)(Worker* worker, std::byte* data, const std::byte* records, std::int64_t count);
+  std::int64_t record_bytes;
+  std::int64_t element_bytes;
+  std::int64_t most_merges;  ///< of an iteration
+  VecMergerForced forced;
+};
+
 enum LoopFlags : std::uint32_t {
   kLoopRanges = 1,  ///< the partials are the ranges of reduction_order.h
   kLoopKeepsMemory =

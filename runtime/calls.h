@@ -105,7 +105,11 @@ ErrorCode weld_rt_foreign_failure(Worker* worker) noexcept;
 ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
                            std::int64_t num_iterations) noexcept;
 
-/// The same for a loop with kLoopRanges, cut into at most so many ranges.
+/// All iterations of a loop of several variants, on this thread: `partial` holds the state.
+ErrorCode weld_rt_run_variants(Worker* worker, const LoopDescriptor* loop, void* captures,
+                               std::int64_t num_iterations, void* partial) noexcept;
+
+/// weld_rt_run_loop for a loop with kLoopRanges, cut into at most so many ranges.
 ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,
                              std::int64_t num_iterations, std::int64_t max_ranges) noexcept;
 
@@ -119,6 +123,17 @@ ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements, std
 
 /// 1 if a thread of the run has nothing to do, else 0; changes at any time.
 std::uint32_t weld_rt_has_idle_threads(Worker* worker) noexcept;
+
+// --- partitioned_merge.h
+
+/// choose_vecmerger_strategy: a VecMergerStrategy.
+std::uint32_t weld_rt_vecmerger_strategy(Worker* worker, const VecMergerLoop* loop, bool ordered,
+                                         std::int64_t num_iterations, std::int64_t num_blocks,
+                                         std::int64_t length) noexcept;
+
+/// run_partitioned.
+ErrorCode weld_rt_run_partitioned(Worker* worker, const LoopDescriptor* descriptor, const VecMergerLoop* loop,
+                                  void* captures, std::int64_t num_iterations, VecView* state) noexcept;
 
 // --- loop_statistics.h, called by code that was compiled to count what loops do
 

@@ -18,6 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kMaxPartials = 65'536;
+constexpr std::int64_t kBlocksOfVariants =
+    16;  // of a morsel, at least, where one thread chooses among variants
 constexpr std::int64_t kPicosecondsPerNanosecond = 1000;
 constexpr std::int64_t kMorselPicoseconds = kMorselNanoseconds * kPicosecondsPerNanosecond;
 // A loop is not worth waking a thread that has less left than this: TBB's take 5 to 50 µs to come.
@@ -310,6 +312,20 @@ struct Cut {
   UnitLoop::Parts parts;
 };
 
+VariantSelector* selector_of(const WorkerState& worker, const LoopDescriptor& descriptor) {
+  const RunSettings& settings = worker.run->settings();
+  if (descriptor.num_variants < 2 || !settings.adaptive || !settings.program) return nullptr;
+  return settings.program->selectors[descriptor.site].get();
+}
+
+void note_variant(WorkerState& worker, std::uint32_t site, VariantSelector::Choice choice,
+                  std::uint64_t cycles) {
+  if (!worker.tallies) return;
+  LoopTally::Variant& variant = worker.tallies[site].variants[choice.variant];
+  variant.iterations += choice.rows;
+  variant.cycles += static_cast<std::int64_t>(cycles);
+}
+
 class GeneratedLoop final : public UnitLoop {
  public:
   GeneratedLoop(WorkerState& caller, const LoopDescriptor& descriptor, void* captures,
@@ -403,24 +419,38 @@ class GeneratedLoop final : public UnitLoop {
     }
     const std::int64_t morsel = cut_.parts == Parts::kRanges || threads() == 1 ? range_morsel() : end - begin;
     const TimedLoop timed(worker, descriptor_.site);
+    VariantSelector* const selector = selector_of(worker, descriptor_);
     while (begin < end) {
-      const std::int64_t stop = begin + std::min(morsel, end - begin);
-      const ErrorCode code = run_body(worker, begin, stop, partial, memory);
+      const std::int64_t rows = std::min(morsel, end - begin);
+      std::int64_t done = rows;
+      ErrorCode code;
+      if (selector) {
+        const VariantSelector::Choice choice = selector->choose(rows, descriptor_.block_iterations);
+        const std::uint64_t started = cycles_now();
+        code = run_body(worker, descriptor_.variants[choice.variant], begin, begin + choice.rows, partial,
+                        memory);
+        const std::uint64_t cycles = cycles_now() - started;
+        if (code == ErrorCode::kSuccess) selector->report(choice, cycles);
+        note_variant(worker, descriptor_.site, choice, cycles);
+        done = choice.rows;
+      } else {
+        code = run_body(worker, descriptor_.body, begin, begin + rows, partial, memory);
+      }
       if (code != ErrorCode::kSuccess) return code;
-      begin = stop;
+      begin += done;
     }
     return ErrorCode::kSuccess;
   }
 
-  ErrorCode run_body(WorkerState& worker, std::int64_t begin, std::int64_t end, void* partial,
+  ErrorCode run_body(WorkerState& worker, LoopBody body, std::int64_t begin, std::int64_t end, void* partial,
                      PartialMemory& memory) noexcept {
     if (descriptor_.flags & (kLoopAllocates | kLoopKeepsMemory)) {
-      return run_morsel(worker, descriptor_.body, captures_, begin, end, partial, &memory.init,
+      return run_morsel(worker, body, captures_, begin, end, partial, &memory.init,
                         descriptor_.flags & kLoopKeepsMemory ? &memory.kept : nullptr);
     }
     const ErrorCode code = must_poll(worker) ? worker.run->poll() : ErrorCode::kSuccess;
     ++worker.num_morsels;
-    return code == ErrorCode::kSuccess ? descriptor_.body(&worker, captures_, begin, end, partial) : code;
+    return code == ErrorCode::kSuccess ? body(&worker, captures_, begin, end, partial) : code;
   }
 
   // Whole blocks.
@@ -476,6 +506,27 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
 extern "C" ErrorCode weld_rt_run_loop(Worker* worker, const LoopDescriptor* loop, void* captures,
                                       std::int64_t num_iterations) noexcept {
   return run_loop(*worker, *loop, captures, num_iterations, loop->max_ranges);
+}
+
+extern "C" ErrorCode weld_rt_run_variants(Worker* worker, const LoopDescriptor* loop, void* captures,
+                                          std::int64_t num_iterations, void* partial) noexcept {
+  WorkerState& state = state_of(worker);
+  VariantSelector* const selector = selector_of(state, *loop);
+  if (!selector) return loop->body(worker, captures, 0, num_iterations, partial);
+  const std::int64_t morsel = std::max(loop->morsel_iterations, kBlocksOfVariants * loop->block_iterations);
+  for (std::int64_t begin = 0; begin < num_iterations;) {
+    const std::int64_t rows = std::min(morsel, num_iterations - begin);
+    const VariantSelector::Choice choice = selector->choose(rows, loop->block_iterations);
+    const std::uint64_t started = cycles_now();
+    const ErrorCode code =
+        loop->variants[choice.variant](worker, captures, begin, begin + choice.rows, partial);
+    if (code != ErrorCode::kSuccess) return code;
+    const std::uint64_t cycles = cycles_now() - started;
+    selector->report(choice, cycles);
+    note_variant(state, loop->site, choice, cycles);
+    begin += choice.rows;
+  }
+  return ErrorCode::kSuccess;
 }
 
 extern "C" ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* loop, void* captures,

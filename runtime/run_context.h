@@ -13,6 +13,7 @@
 #include "runtime/loop_board.h"
 #include "runtime/loop_statistics.h"
 #include "runtime/memory.h"
+#include "runtime/variants.h"
 
 namespace weld::runtime {
 
@@ -34,12 +35,16 @@ class CancelToken {
 struct ProgramTables {
   std::span<const TypeLayout* const> layouts;  ///< by the `layout` index that generated code passes
   std::span<const LoopSite> loops;             ///< by the `site` of a loop
+  /// Likewise, null for loops without variants; kept from run to run.
+  std::span<const std::unique_ptr<VariantSelector>> selectors;
 };
 
 struct RunSettings {
   int threads = 1;                             ///< at least 1
   ExecutorKind executor = ExecutorKind::kTbb;  ///< one thread runs inline, whatever this says
   bool deterministic = true;
+  bool adaptive = true;  ///< false: of several variants of a loop the first one runs
+  VecMergerForced vecmerger = VecMergerForced::kNone;  ///< where a builder's annotation says nothing
   const CancelToken* cancel = nullptr;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   const ProgramTables* program = nullptr;  ///< borrowed; null: no layouts

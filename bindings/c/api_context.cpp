@@ -12,7 +12,9 @@ weld_context_t new_context(weld_conf_t conf) {
   auto memory = std::make_shared<runtime::Context>(
       runtime::ContextOptions{.memory_limit = settings.memory_limit_bytes});
   const codegen::RunOptions defaults{.num_threads = settings.num_threads,
-                                     .deadline_ms = settings.deadline_ms};
+                                     .deadline_ms = settings.deadline_ms,
+                                     .adaptive = settings.adaptive,
+                                     .vecmerger = settings.vecmerger};
   return new ContextHandle(std::move(memory), defaults);
 }
 

@@ -104,6 +104,15 @@ bool set_deadline(std::string_view value, Target target) {
   return parsed.has_value();
 }
 
+bool set_vecmerger(std::string_view value, Target target) {
+  using enum runtime::VecMergerForced;
+  constexpr std::array<std::pair<std::string_view, runtime::VecMergerForced>, 5> kValues{
+      {{"", kNone}, {"global", kNone}, {"local", kLocal}, {"partitioned", kPartitioned}, {"dense", kDirect}}};
+  const auto* found = std::ranges::find(kValues, value, [](const auto& pair) { return pair.first; });
+  if (found != kValues.end()) target.settings.vecmerger = found->second;
+  return found != kValues.end();
+}
+
 bool set_level(std::string_view value, Target target) {
   const auto parsed = parse_integer(value, 0, 3);
   if (parsed) target.settings.compile.optimization_level = static_cast<int>(*parsed);
@@ -196,6 +205,7 @@ constexpr std::array kKeys{
     Key{"weld.deterministic", kBool, set_compile_bool<&codegen::CompileOptions::deterministic>},
     Key{"weld.fma", kBool, set_compile_bool<&codegen::CompileOptions::allow_fma>},
     Key{"weld.impl.lookup", "plain, staged, or nothing to choose", set_probes},
+    Key{"weld.impl.vecmerger", "local, global, partitioned, dense, or nothing to choose", set_vecmerger},
     Key{"weld.interpret", kBool, set_compile_bool<&codegen::CompileOptions::interpret>},
     Key{"weld.llvm.optimization.funcOpts", kBool, check_bool, Life::kRetired},
     Key{"weld.llvm.optimization.level", "0, 1, 2 or 3", set_level},

@@ -19,6 +19,7 @@ struct Settings {
   int num_threads = 1;
   std::int64_t deadline_ms = 0;  ///< of a run; 0: none
   bool adaptive = true;
+  runtime::VecMergerForced vecmerger{};
   std::vector<std::string> warnings;  ///< keys, values and passes that are accepted and do nothing
 };
 

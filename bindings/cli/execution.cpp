@@ -66,6 +66,8 @@ Execution execute(ir::Expr program, std::span<const std::string> json_arguments,
   const codegen::RunOptions options{.num_threads = settings.num_threads,
                                     .deadline_ms = settings.deadline_ms,
                                     .cancel = &interruptible.token,
+                                    .adaptive = settings.adaptive,
+                                    .vecmerger = settings.vecmerger,
                                     .statistics = wanted == Statistics::kOfLoops};
   auto context = std::make_shared<runtime::Context>(
       runtime::ContextOptions{.memory_limit = settings.memory_limit_bytes});

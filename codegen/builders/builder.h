@@ -75,6 +75,14 @@ PlaceVectors open_place_vectors(Emitter& emitter, const Value& builder, llvm::Va
 /// Adds them to what the builder holds.
 void close_place_vectors(Emitter& emitter, const Value& builder, const PlaceVectors& vectors);
 
+/// The records of a part of a loop (runtime/abi.h: MergeRecorder), which has room for them.
+struct MergeRecords {
+  llvm::Value* data;
+  llvm::AllocaInst* count;
+};
+/// A function (runtime/abi.h: VecMergerLoop::apply) for vecmergers of that type.
+llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger);
+
 /// Writes a loop over the partial states and threads `into` through `add(into, partial)`.
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,
                    const std::function<Value(const Value& into, const Value& partial)>& add);

@@ -49,6 +49,10 @@ class VecMergerOps final : public BuilderOps {
     const ir::Type element = merger_type(builder.type).element;
     llvm::Value* index = emitter.member(value, 0).scalar();
     emitter.fail_if(emitter.ir.CreateICmpUGE(index, builder.leaves[1]), ErrorCode::kArrayOutOfBounds, span);
+    if (const MergeRecords* records = emitter.merge_records()) {
+      record(emitter, *records, value);
+      return builder;
+    }
     llvm::Value* address =
         emitter.element_address(builder.leaves[0], index, emitter.flat(element).size_bytes);
     const Value held = emitter.load(element, address);
@@ -59,7 +63,7 @@ class VecMergerOps final : public BuilderOps {
 
   Value merge_lanes(Emitter& emitter, const Value& builder, const Value& lanes, llvm::Value* mask,
                     ir::Span span) const override {
-    if (!has_stored_lanes(emitter, merger_type(builder.type).element))
+    if (emitter.merge_records() || !has_stored_lanes(emitter, merger_type(builder.type).element))
       return BuilderOps::merge_lanes(emitter, builder, lanes, mask, span);
     llvm::Value* first = emitter.counts_from(emitter.member(lanes, 0).scalar());
     const PlaceVectors* vectors = first ? nullptr : emitter.place_vectors(builder.leaves[0]);
@@ -104,8 +108,17 @@ class VecMergerOps final : public BuilderOps {
     const ir::Type element = merger_type(outer.type).element;
     const std::int64_t bytes = emitter.flat(element).size_bytes;
     llvm::Value* length = outer.leaves[1];
-    llvm::Value* data = emitter.allocate(emitter.checked_bytes(length, bytes, span), span);
     const Value identity = emitter.identity(merger_type(outer.type).op, element);
+    llvm::Value* size = emitter.checked_bytes(length, bytes, span);
+    if (std::ranges::all_of(identity.leaves, [](llvm::Value* leaf) {
+          const auto* constant = llvm::dyn_cast<llvm::Constant>(leaf);
+          return constant && constant->isNullValue();
+        })) {
+      llvm::Value* zeros = emitter.call("weld_rt_allocate_zeroed", {emitter.worker, size});
+      emitter.fail_if(emitter.ir.CreateIsNull(zeros), ErrorCode::kOutOfMemory, span);
+      return {outer.type, {zeros, length}};
+    }
+    llvm::Value* data = emitter.allocate(size, span);
     emitter.count_loop(
         length,
         [&](llvm::Value* index) { emitter.store(identity, emitter.element_address(data, index, bytes)); },
@@ -136,6 +149,13 @@ class VecMergerOps final : public BuilderOps {
   }
 
  private:
+  static void record(Emitter& emitter, const MergeRecords& records, const Value& value) {
+    auto& ir = emitter.ir;
+    llvm::Value* count = ir.CreateLoad(ir.getInt64Ty(), records.count);
+    emitter.store(value, emitter.element_address(records.data, count, emitter.flat(value.type).size_bytes));
+    ir.CreateStore(ir.CreateNSWAdd(count, emitter.i64(1)), records.count);
+  }
+
   // What combining needs to know.
   struct PartialVectors {
     std::byte* into;
@@ -269,6 +289,27 @@ const VecMergerOps ops;
 }  // namespace
 
 const BuilderOps& vecmerger_ops = ops;
+
+llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger) {
+  llvm::Type* pointer = llvm::PointerType::get(module.context(), 0);
+  return module.shared_function(
+      "apply_records", vecmerger, 0, {pointer, pointer, pointer, llvm::Type::getInt64Ty(module.context())},
+      nullptr, [&](llvm::Function* made) {
+        Emitter inside(module, made);
+        const ir::Type element = merger_type(vecmerger).element;
+        const ir::Type record = module.merge_type(vecmerger);
+        inside.count_loop(made->getArg(3), [&](llvm::Value* index) {
+          const Value merged = inside.load(
+              record, inside.element_address(made->getArg(2), index, inside.flat(record).size_bytes));
+          llvm::Value* address = inside.element_address(made->getArg(1), inside.member(merged, 0).scalar(),
+                                                        inside.flat(element).size_bytes);
+          inside.store(inside.merge_values(merger_type(vecmerger).op, inside.load(element, address),
+                                           inside.member(merged, 1)),
+                       address);
+        });
+        inside.finish();
+      });
+}
 
 bool may_have_place_vectors(Emitter& emitter, ir::Type vecmerger) {
   const bool any_order = !emitter.module.options().deterministic || !ir::depends_on_order(vecmerger);

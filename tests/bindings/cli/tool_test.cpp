@@ -248,6 +248,16 @@ TEST_F(Tool, Explains) {
   EXPECT_THAT(analyzed.output, HasSubstr("# ran in "));
 }
 
+TEST_F(Tool, TellsWhatLoopsDid) {
+  const std::string program =
+      "|v: vec[i64]|\n  result(for(v, appender[i64], |b, i, x| if(x > 2L, merge(b, x), b)))";
+  const Outcome analyzed = weld({"explain", "-e", program, "--analyze", "--arg", "[1,2,3,4]"});
+  EXPECT_EQ(analyzed.status, 0) << analyzed.errors;
+  EXPECT_THAT(analyzed.output, HasSubstr("# <program>:2:10: loop: 4 rows, "));
+  EXPECT_THAT(analyzed.output, HasSubstr(" cycles a row, 32 bytes read, "));
+  EXPECT_THAT(analyzed.output, HasSubstr("#   merged 2 (50 %) into appender[i64]"));
+}
+
 TEST_F(Tool, ExplainsWhyNot) {
   const std::string program =
       "|v: vec[f64]|\n  result(@(vectorize:false)for(v, merger[f64,+], |b, i, x| merge(b, x)))";
