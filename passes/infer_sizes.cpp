@@ -7,6 +7,7 @@
 
 #include "ir/effects.h"
 #include "ir/fields.h"
+#include "passes/paths.h"
 
 namespace weld::passes {
 namespace {
@@ -16,11 +17,6 @@ using ir::BinaryOp;
 constexpr std::int64_t kMaxKeys = std::int64_t{1} << 24;  // larger claims say nothing
 
 const ir::Type kI64 = ir::Type::scalar(ir::ScalarKind::kI64);
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 bool uses_any(ir::Expr expr, std::span<const ir::Parameter> parameters) {
   while (const auto* field = expr.as<ir::GetField>()) expr = field->value;

@@ -6,6 +6,7 @@
 
 #include "ir/effects.h"
 #include "ir/fields.h"
+#include "passes/paths.h"
 #include "passes/rewrite_lets.h"
 
 namespace weld::passes {
@@ -62,11 +63,6 @@ Bindings find_bindings(ir::Expr root) {
   return bindings;
 }
 
-bool is_field_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
-
 bool is_lazy(ir::Expr expr) {
   const auto* binary = expr.as<ir::Binary>();
   return expr.is<ir::If>() ||
@@ -121,7 +117,7 @@ bool is_inlined(ir::Symbol symbol, ir::Expr value, const Bindings& bindings) {
   const Binding& binding = bindings.at(symbol.id());
   const std::uint32_t height = value.record().depth;
   if (height > 1 && binding.deepest_use + height > kMaxInlinedDepth) return false;
-  if (value.is<ir::Literal>() || is_field_path(value)) return true;
+  if (value.is<ir::Literal>() || is_path(value)) return true;
   if (binding.uses != 1 || binding.used_in_loop) return false;
   return !ir::may_fail_or_diverge(value) || is_evaluated_first(symbol, binding.body, bindings);
 }

@@ -11,14 +11,10 @@
 #include "ir/fields.h"
 #include "ir/reduction_order.h"
 #include "passes/expression_cost.h"
+#include "passes/paths.h"
 
 namespace weld::passes {
 namespace {
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 bool is_same_path(ir::Expr left, ir::Expr right) {
   const ir::GetField* left_field = nullptr;

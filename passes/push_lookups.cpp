@@ -6,6 +6,7 @@
 #include "ir/fields.h"
 #include "ir/pointer_map.h"
 #include "passes/loop_shapes.h"
+#include "passes/paths.h"
 #include "passes/rewrite_lets.h"
 
 namespace weld::passes {
@@ -21,11 +22,6 @@ struct Source {
 };
 
 using Sources = std::unordered_map<std::uint64_t, Source>;  // by symbol id
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 bool may_be_pushed(const Loop& loop, ir::Arena& arena) {
   if (!filled_appender(loop) || loop.node->lanes || loop.node->iterators.size() != 1) return false;

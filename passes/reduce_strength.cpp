@@ -10,17 +10,13 @@
 #include "ir/equality.h"
 #include "ir/fields.h"
 #include "ir/typing.h"
+#include "passes/paths.h"
 
 namespace weld::passes {
 namespace {
 
 constexpr std::uint32_t kMaxOffsetNodes = 32;  // what is repeated in bounds
 constexpr std::size_t kMaxIterators = 16;
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 bool is_integer_literal(ir::Expr expr, std::int64_t value) {
   const auto* literal = expr.as<ir::Literal>();

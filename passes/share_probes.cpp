@@ -6,14 +6,10 @@
 
 #include "ir/equality.h"
 #include "ir/fields.h"
+#include "passes/paths.h"
 
 namespace weld::passes {
 namespace {
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 bool is_link(ir::Expr expr, ir::BinaryOp op) {
   const auto* binary = expr.as<ir::Binary>();

@@ -14,6 +14,7 @@
 #include "ir/typing.h"
 #include "passes/expression_cost.h"
 #include "passes/loop_shapes.h"
+#include "passes/paths.h"
 
 namespace weld::passes {
 namespace {
@@ -26,11 +27,6 @@ constexpr std::uint32_t kMaxInnerNodes = 64;
 constexpr std::uint32_t kMaxOuterNodes = 400;
 
 const ir::Type kI64 = ir::Type::scalar(ir::ScalarKind::kI64);
-
-bool is_path(ir::Expr expr) {
-  while (const auto* field = expr.as<ir::GetField>()) expr = field->value;
-  return expr.is<ir::Ident>();
-}
 
 std::int64_t num_scalars(ir::Type type) {
   const auto* structure = type.as<ir::StructType>();
