@@ -12,7 +12,7 @@
 #include "ir/equality.h"
 #include "ir/reduction_order.h"
 #include "passes/expression_cost.h"
-#include "runtime/partitioned_merge.h"
+#include "runtime/recorded_merge.h"
 
 // A `for` becomes a function `body(worker, captures, begin, end, partial)` (runtime/abi.h: LoopBody) that
 // runs a part of its iterations. Short loops, and loops on one thread, call it directly with the builder's
@@ -469,7 +469,7 @@ class LoopEmitter {
     return measured_;
   }
 
-  // --- Loops into one vecmerger (runtime/partitioned_merge.h).
+  // --- Loops into one vecmerger (runtime/recorded_merge.h).
 
   bool is_only_vecmerger() const {
     return plan_.builders.size() == 1 && builder_.type.as<ir::VecMergerType>() &&
@@ -494,19 +494,19 @@ class LoopEmitter {
         [&] {
           if (!may_record()) return run_directly();
           return emitter_.branch(
-              is_strategy(strategy, runtime::VecMergerStrategy::kPartitioned),
-              [&] { return run_partitioned(); }, [&] { return run_directly(); });
+              is_strategy(strategy, runtime::VecMergerStrategy::kDirect), [&] { return run_directly(); },
+              [&] { return run_recorded(strategy); });
         });
   }
-  Value run_partitioned() {
+  Value run_recorded(llvm::Value* strategy) {
     llvm::AllocaInst* state = emitter_.frame(builder_.type);
     emitter_.store(builder_, state);
-    emitter_.propagate(call_partitioned(state));
+    emitter_.propagate(call_recorded(strategy, state));
     return emitter_.load(builder_.type, state);
   }
-  llvm::Value* call_partitioned(llvm::Value* state) {
-    return emitter_.call("weld_rt_run_partitioned",
-                         {emitter_.worker, descriptor(), vecmerger_loop(), captures_, count_, state});
+  llvm::Value* call_recorded(llvm::Value* strategy, llvm::Value* state) {
+    return emitter_.call("weld_rt_run_recorded", {emitter_.worker, descriptor(), vecmerger_loop(), strategy,
+                                                  captures_, count_, state});
   }
 
   llvm::Value* choose_strategy() {
@@ -524,14 +524,18 @@ class LoopEmitter {
     const ir::Type record = emitter_.module.merge_type(builder_.type);
     llvm::Constant* recording = emitter_.null();
     llvm::Constant* applying = emitter_.null();
+    llvm::Constant* applying_atomically = emitter_.null();
     if (may_record()) {
       recording = write_body(loop_, BodyKind::kRecords);
-      applying = record_applier(emitter_.module, builder_.type);
+      applying = record_applier(emitter_.module, builder_.type, Applier::kAlone);
+      if (may_merge_atomically(emitter_, builder_.type))
+        applying_atomically = record_applier(emitter_.module, builder_.type, Applier::kAtomically);
     }
-    static_assert(sizeof(runtime::VecMergerLoop) == 48 && offsetof(runtime::VecMergerLoop, forced) == 40);
+    static_assert(sizeof(runtime::VecMergerLoop) == 56 && offsetof(runtime::VecMergerLoop, forced) == 48);
     llvm::Constant* fields[] = {
         recording,
         applying,
+        applying_atomically,
         emitter_.i64(emitter_.flat(record).size_bytes),
         emitter_.i64(emitter_.flat(builder_.type.as<ir::VecMergerType>()->element).size_bytes),
         emitter_.i64(plan_.builders.front().merges.most.value_or(0)),
@@ -547,6 +551,7 @@ class LoopEmitter {
     const ir::Annotation* impl = ir::find_annotation(node_.builder.annotations(), "impl");
     if (!impl) return runtime::VecMergerForced::kNone;
     if (impl->value == "local") return runtime::VecMergerForced::kLocal;
+    if (impl->value == "global") return runtime::VecMergerForced::kGlobal;
     if (impl->value == "partitioned") return runtime::VecMergerForced::kPartitioned;
     return impl->value == "dense" ? runtime::VecMergerForced::kDirect : runtime::VecMergerForced::kNone;
   }
@@ -624,13 +629,13 @@ class LoopEmitter {
       run_partial(partial, emitter_.i64(0), count_);
       return close_partial(partial);
     }
-    llvm::Value* in_partitions = is_strategy(choose_strategy(), runtime::VecMergerStrategy::kPartitioned);
-    llvm::BasicBlock* partitioned = emitter_.block("partitioned");
+    llvm::Value* strategy = choose_strategy();
+    llvm::BasicBlock* recorded = emitter_.block("recorded");
     llvm::BasicBlock* direct = emitter_.block("direct");
     llvm::BasicBlock* done = emitter_.block("done");
-    ir_.CreateCondBr(in_partitions, partitioned, direct);
-    ir_.SetInsertPoint(partitioned);
-    with_cleanup(partial, [&] { emitter_.propagate(call_partitioned(partial.state)); });
+    ir_.CreateCondBr(is_strategy(strategy, runtime::VecMergerStrategy::kDirect), direct, recorded);
+    ir_.SetInsertPoint(recorded);
+    with_cleanup(partial, [&] { emitter_.propagate(call_recorded(strategy, partial.state)); });
     ir_.CreateBr(done);
     ir_.SetInsertPoint(direct);
     run_partial(partial, emitter_.i64(0), count_);

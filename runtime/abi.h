@@ -191,14 +191,17 @@ struct MergeRecorder {
 };
 
 /// What a builder's annotation `impl:` says of a vecmerger.
-enum class VecMergerForced : std::uint32_t { kNone, kLocal, kPartitioned, kDirect };
+enum class VecMergerForced : std::uint32_t { kNone, kLocal, kGlobal, kPartitioned, kDirect };
 
-/// What the runtime must know of a loop into one vecmerger (partitioned_merge.h); a constant in the compiled
+/// What the runtime must know of a loop into one vecmerger (recorded_merge.h); a constant in the compiled
 /// module.
 struct VecMergerLoop {
   LoopBody record;  ///< the loop's body whose state is {MergeRecorder*, length}, indices checked; null: none
   /// Merges records, in their order.
   ErrorCode (*apply)(Worker* worker, std::byte* data, const std::byte* records, std::int64_t count);
+  /// The same while other threads do; null where the order of the merges can be seen.
+  ErrorCode (*apply_atomically)(Worker* worker, std::byte* data, const std::byte* records,
+                                std::int64_t count);
   std::int64_t record_bytes;
   std::int64_t element_bytes;
   std::int64_t most_merges;  ///< of an iteration

@@ -124,16 +124,17 @@ ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements, std
 /// 1 if a thread of the run has nothing to do, else 0; changes at any time.
 std::uint32_t weld_rt_has_idle_threads(Worker* worker) noexcept;
 
-// --- partitioned_merge.h
+// --- recorded_merge.h
 
 /// choose_vecmerger_strategy: a VecMergerStrategy.
 std::uint32_t weld_rt_vecmerger_strategy(Worker* worker, const VecMergerLoop* loop, bool ordered,
                                          std::int64_t num_iterations, std::int64_t num_blocks,
                                          std::int64_t length) noexcept;
 
-/// run_partitioned.
-ErrorCode weld_rt_run_partitioned(Worker* worker, const LoopDescriptor* descriptor, const VecMergerLoop* loop,
-                                  void* captures, std::int64_t num_iterations, VecView* state) noexcept;
+/// run_recorded.
+ErrorCode weld_rt_run_recorded(Worker* worker, const LoopDescriptor* descriptor, const VecMergerLoop* loop,
+                               std::uint32_t strategy, void* captures, std::int64_t num_iterations,
+                               VecView* state) noexcept;
 
 // --- loop_statistics.h, called by code that was compiled to count what loops do
 

@@ -107,7 +107,11 @@ bool set_deadline(std::string_view value, Target target) {
 bool set_vecmerger(std::string_view value, Target target) {
   using enum runtime::VecMergerForced;
   constexpr std::array<std::pair<std::string_view, runtime::VecMergerForced>, 5> kValues{
-      {{"", kNone}, {"global", kNone}, {"local", kLocal}, {"partitioned", kPartitioned}, {"dense", kDirect}}};
+      {{"", kNone},
+       {"global", kGlobal},
+       {"local", kLocal},
+       {"partitioned", kPartitioned},
+       {"dense", kDirect}}};
   const auto* found = std::ranges::find(kValues, value, [](const auto& pair) { return pair.first; });
   if (found != kValues.end()) target.settings.vecmerger = found->second;
   return found != kValues.end();

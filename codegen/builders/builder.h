@@ -80,8 +80,12 @@ struct MergeRecords {
   llvm::Value* data;
   llvm::AllocaInst* count;
 };
-/// A function (runtime/abi.h: VecMergerLoop::apply) for vecmergers of that type.
-llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger);
+enum class Applier : std::uint8_t { kAlone, kAtomically };
+/// A function for vecmergers of that type (runtime/abi.h: VecMergerLoop::apply, apply_atomically).
+llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger, Applier applier);
+/// Whether threads may merge into the same vector at a time: scalars of at most 8 bytes whose order of merges
+/// cannot be seen.
+bool may_merge_atomically(Emitter& emitter, ir::Type vecmerger);
 
 /// Writes a loop over the partial states and threads `into` through `add(into, partial)`.
 Value combine_each(Emitter& emitter, const Value& into, const PartialArray& partials,

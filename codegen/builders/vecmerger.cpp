@@ -290,25 +290,80 @@ const VecMergerOps ops;
 
 const BuilderOps& vecmerger_ops = ops;
 
-llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger) {
+namespace {
+
+// Reads, merges and writes again until no other thread has written in between.
+void merge_atomically(Emitter& emitter, const ir::VecMergerType& type, llvm::Value* address,
+                      const Value& value) {
+  auto& ir = emitter.ir;
+  constexpr auto kRelaxed = llvm::AtomicOrdering::Monotonic;
+  llvm::Type* scalar = value.scalar()->getType();
+  const llvm::Align alignment(static_cast<std::uint64_t>(emitter.flat(type.element).size_bytes));
+  if (type.op == ir::MergeOp::kAdd && scalar->isIntegerTy()) {
+    ir.CreateAtomicRMW(llvm::AtomicRMWInst::Add, address, value.scalar(), alignment, kRelaxed);
+    return;
+  }
+  llvm::Type* bits = ir.getIntNTy(static_cast<unsigned>(8 * alignment.value()));
+  llvm::LoadInst* first = ir.CreateAlignedLoad(bits, address, alignment);
+  first->setAtomic(kRelaxed);
+  llvm::BasicBlock* before = ir.GetInsertBlock();
+  llvm::BasicBlock* attempt = emitter.block("attempt");
+  llvm::BasicBlock* done = emitter.block("merged");
+  ir.CreateBr(attempt);
+  ir.SetInsertPoint(attempt);
+  llvm::PHINode* held = ir.CreatePHI(bits, 2);
+  held->addIncoming(first, before);
+  const Value old{type.element, {ir.CreateBitCast(held, scalar)}};
+  llvm::Value* merged = ir.CreateBitCast(emitter.merge_values(type.op, old, value).scalar(), bits);
+  llvm::Value* exchanged = ir.CreateAtomicCmpXchg(address, held, merged, alignment, kRelaxed, kRelaxed);
+  held->addIncoming(ir.CreateExtractValue(exchanged, 0), ir.GetInsertBlock());
+  ir.CreateCondBr(ir.CreateExtractValue(exchanged, 1), done, attempt);
+  ir.SetInsertPoint(done);
+}
+
+}  // namespace
+
+llvm::Function* record_applier(ModuleEmitter& module, ir::Type vecmerger, Applier applier) {
   llvm::Type* pointer = llvm::PointerType::get(module.context(), 0);
   return module.shared_function(
-      "apply_records", vecmerger, 0, {pointer, pointer, pointer, llvm::Type::getInt64Ty(module.context())},
-      nullptr, [&](llvm::Function* made) {
+      applier == Applier::kAlone ? "apply_records" : "apply_records_atomically", vecmerger, 0,
+      {pointer, pointer, pointer, llvm::Type::getInt64Ty(module.context())}, nullptr,
+      [&](llvm::Function* made) {
         Emitter inside(module, made);
-        const ir::Type element = merger_type(vecmerger).element;
+        const ir::VecMergerType& type = merger_type(vecmerger);
         const ir::Type record = module.merge_type(vecmerger);
+        const auto load_record = [&](llvm::Value* index) {
+          return inside.load(record,
+                             inside.element_address(made->getArg(2), index, inside.flat(record).size_bytes));
+        };
+        const auto address_of = [&](const Value& merged) {
+          return inside.element_address(made->getArg(1), inside.member(merged, 0).scalar(),
+                                        inside.flat(type.element).size_bytes);
+        };
+        llvm::Value* last = inside.ir.CreateSub(made->getArg(3), inside.i64(1));
         inside.count_loop(made->getArg(3), [&](llvm::Value* index) {
-          const Value merged = inside.load(
-              record, inside.element_address(made->getArg(2), index, inside.flat(record).size_bytes));
-          llvm::Value* address = inside.element_address(made->getArg(1), inside.member(merged, 0).scalar(),
-                                                        inside.flat(element).size_bytes);
-          inside.store(inside.merge_values(merger_type(vecmerger).op, inside.load(element, address),
-                                           inside.member(merged, 1)),
-                       address);
+          const Value merged = load_record(index);
+          llvm::Value* address = address_of(merged);
+          // Asks for lines before merges wait for them, and atomic ones for each other.
+          constexpr std::int64_t kAhead = 24;
+          llvm::Value* later = inside.ir.CreateAdd(index, inside.i64(kAhead));
+          llvm::Value* ahead = inside.ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, later, last);
+          inside.ir.CreateIntrinsic(
+              llvm::Intrinsic::prefetch, {inside.ir.getPtrTy()},
+              {address_of(load_record(ahead)), inside.i32(1), inside.i32(3), inside.i32(1)});
+          const Value value = inside.member(merged, 1);
+          if (applier == Applier::kAtomically)
+            merge_atomically(inside, type, address, value);
+          else
+            inside.store(inside.merge_values(type.op, inside.load(type.element, address), value), address);
         });
         inside.finish();
       });
+}
+
+bool may_merge_atomically(Emitter& emitter, ir::Type vecmerger) {
+  const ir::Type element = merger_type(vecmerger).element;
+  return ir::is_scalar(element) && emitter.flat(element).size_bytes <= 8 && !ir::depends_on_order(vecmerger);
 }
 
 bool may_have_place_vectors(Emitter& emitter, ir::Type vecmerger) {

@@ -13,6 +13,7 @@ namespace {
 struct Case {
   std::string name;
   std::string program;  ///< with {} for the builder's annotation
+  std::int64_t element_bytes = 8;
 };
 
 std::string start_of(std::string_view type, std::string_view value, std::int64_t length) {
@@ -42,7 +43,17 @@ const std::vector<Case>& cases() {
                            "if(x % 3L == 0L, merge(b, {{(x * 104729L) % 300000L, x}}), b)")},
       {"twice",
        program("i64", "+", 300'000, 300'000, "merge(merge(b, {{x, 1L}}), {{(x * 104729L) % 300000L, x}})")},
-      {"small_type", program("i8", "+", 700'000, 900'000, "merge(b, {{(x * 104729L) % 700000L, i8(x)}})")},
+      {"smallest_floats",
+       program("f64", "min", 200'000, 400'000,
+               "merge(b, {{(x * 17L) % 200000L, if(x % 1000L == 0L, 0.0 / 0.0, f64(7L - x))}})")},
+      {"products_of_bytes", program("i8", "*", 9'000, 100'000, "merge(b, {{(x * 104729L) % 9000L, i8(x)}})"),
+       1},
+      {"one_place", program("i64", "+", 100, 900'000, "merge(b, {{x / 1000000L, x}})")},
+      {"large", program("i32", "max", 5'000'000, 300'000, "merge(b, {{(x * 104729L) % 5000000L, i32(x)}})"),
+       4},
+      {"large_floats",
+       program("f64", "+", 2'200'000, 100'000, "merge(b, {{(x * 104729L) % 2200000L, 1.0 / f64(x + 1L)}})")},
+      {"small_type", program("i8", "+", 700'000, 900'000, "merge(b, {{(x * 104729L) % 700000L, i8(x)}})"), 1},
       {"in_a_row", program("f64", "+", 400'000, 400'000, "merge(b, {{x, f64(x)}})")},
       {"nested",
        program("f64", "+", 100, 3'000,
@@ -81,19 +92,18 @@ class VecMergers : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(VecMergers, GiveTheBitsOfTheInterpreter) {
   const Case& each = cases()[GetParam()];
-  const std::int64_t element_bytes = each.name == "small_type" ? 1 : 8;
   const auto context = make_context();
   {
     CompileOptions interpreted;
     interpreted.interpret = true;
+    const auto wanted = compile(with_annotation(each, ""), interpreted)->run(context, nullptr, {});
     for (const std::string_view annotation :
          {"", "@(impl:local)", "@(impl:partitioned)", "@(impl:dense)", "@(impl:global)"}) {
       const std::string text = with_annotation(each, annotation);
-      const auto wanted = compile(text, interpreted)->run(context, nullptr, {});
       const auto compiled = compile(text);
       for (const int threads : {1, 2, 4, 8}) {
         SCOPED_TRACE(fmt::format("{} {} with {} threads", each.name, annotation, threads));
-        expect_equal(compiled->run(context, nullptr, {.num_threads = threads}), wanted, element_bytes);
+        expect_equal(compiled->run(context, nullptr, {.num_threads = threads}), wanted, each.element_bytes);
       }
     }
   }

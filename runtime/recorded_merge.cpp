@@ -1,13 +1,16 @@
-#include "runtime/partitioned_merge.h"
+#include "runtime/recorded_merge.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
+#include <expected>
 #include <memory>
 
 #include "ir/reduction_order.h"
 #include "ir/target_info.h"
 #include "runtime/calls.h"
+#include "runtime/cycles.h"
 #include "runtime/loop_statistics.h"
 #include "runtime/morsel_loop.h"
 #include "runtime/run_context.h"
@@ -25,6 +28,14 @@ constexpr std::int64_t kMaxCopiesBytes = std::int64_t{64} << 20;  // of all thre
 // two threads gain from 5 MB on (20 M rows into 1 M sums of f64: 108 ms on one thread, 82 on two; 50 M: 352,
 // 233).
 constexpr std::int64_t kMinPartitionedBytes = std::int64_t{10} << 20;
+// Vectors past a second-level cache are merged into by records whose lines were asked for (20 M rows into
+// sums of i64, in ms: 4 M places directly 111, in partitions on two threads 108, atomically 88; 20 M 267,
+// 221, 113; 5 M rows into 100 M places 83, 148, 39).
+constexpr std::int64_t kMinStagedBytes = std::int64_t{16} << 20;
+constexpr std::int64_t kStagedRunBytes = std::int64_t{64} << 10;  // of records: they stay in the cache
+constexpr std::int64_t kRunsOfAtomicMorsel = 8;
+constexpr std::int64_t kMorselsOfAtomicPart = 4;
+constexpr double kContendedCycles = 150;  // a record takes more only where threads wait for each other
 
 std::int64_t ceil_divide(std::int64_t value, std::int64_t divisor) {
   return (value + divisor - 1) / divisor;
@@ -38,6 +49,7 @@ struct Wave {
   VecView vector;
   std::int64_t num_iterations;
   std::int64_t morsel_iterations;
+  std::int64_t first_iteration;
   int range_shift;  // elements of a range, as a power of two
   std::int64_t num_ranges;
   std::byte* records;     // of each morsel, by ranges
@@ -65,8 +77,8 @@ struct Wave {
     if (!unsorted) return ErrorCode::kOutOfMemory;
     MergeRecorder recorder{unsorted, 0};
     VecView state{reinterpret_cast<std::byte*>(&recorder), vector.length};
-    const std::int64_t begin = (first_morsel + morsel) * morsel_iterations;
-    const std::int64_t end = begin + std::min(morsel_iterations, num_iterations - begin);
+    const std::int64_t begin = first_iteration + (first_morsel + morsel) * morsel_iterations;
+    const std::int64_t end = std::min(begin + morsel_iterations, num_iterations);
     const ErrorCode code = loop.record(&worker, captures, begin, end, &state);
     if (code == ErrorCode::kSuccess) sort(morsel, recorder);
     weld_rt_free(&worker, unsorted);
@@ -152,6 +164,93 @@ struct Wave {
   }
 };
 
+// Iterations whose records are merged as soon as there are a few.
+struct StagedPart {
+  const LoopDescriptor& descriptor;
+  const VecMergerLoop& loop;
+  void* captures;
+  ErrorCode (*apply)(Worker* worker, std::byte* data, const std::byte* records, std::int64_t count);
+  VecView vector;
+  std::int64_t first_iteration;
+  std::int64_t run_iterations;  // whose records are merged together
+  std::atomic<std::int64_t> num_records{0};
+  std::atomic<std::uint64_t> cycles{0};  // merging them took
+
+  static ErrorCode merge(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
+    return static_cast<StagedPart*>(self)->merge_morsel(*worker, begin, end);
+  }
+
+  ErrorCode merge_morsel(Worker& worker, std::int64_t begin, std::int64_t end) {
+    std::byte* records = weld_rt_allocate(&worker, run_iterations * loop.most_merges * loop.record_bytes);
+    if (!records) return ErrorCode::kOutOfMemory;
+    ErrorCode code = ErrorCode::kSuccess;
+    for (std::int64_t i = begin; i < end && code == ErrorCode::kSuccess; i += run_iterations)
+      code = merge_run(worker, i, std::min(i + run_iterations, end), records);
+    weld_rt_free(&worker, records);
+    return code;
+  }
+
+  ErrorCode merge_run(Worker& worker, std::int64_t begin, std::int64_t end, std::byte* records) {
+    MergeRecorder recorder{records, 0};
+    VecView state{reinterpret_cast<std::byte*>(&recorder), vector.length};
+    ErrorCode code = loop.record(&worker, captures, first_iteration + begin, first_iteration + end, &state);
+    if (code != ErrorCode::kSuccess || recorder.count == 0) return code;
+    const std::uint64_t started = cycles_now();
+    code = apply(&worker, vector.data, records, recorder.count);
+    cycles.fetch_add(cycles_now() - started, std::memory_order_relaxed);
+    num_records.fetch_add(recorder.count, std::memory_order_relaxed);
+    return code;
+  }
+
+  bool is_contended() const {
+    return static_cast<double>(cycles) > kContendedCycles * static_cast<double>(num_records);
+  }
+};
+
+std::int64_t staged_run_iterations(const LoopDescriptor& descriptor, const VecMergerLoop& loop) {
+  const std::int64_t block = descriptor.block_iterations;
+  const std::int64_t wanted = kStagedRunBytes / (loop.record_bytes * loop.most_merges);
+  return std::max<std::int64_t>(wanted / block, 1) * block;
+}
+
+// On this thread.
+ErrorCode run_staged(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
+                     void* captures, std::int64_t num_iterations, VecView vector) {
+  StagedPart part{.descriptor = descriptor,
+                  .loop = loop,
+                  .captures = captures,
+                  .apply = loop.apply,
+                  .vector = vector,
+                  .first_iteration = 0,
+                  .run_iterations = staged_run_iterations(descriptor, loop)};
+  return part.merge_morsel(worker, 0, num_iterations);
+}
+
+// Runs iterations from the first one on until threads are in each other's way; how many that were.
+std::expected<std::int64_t, ErrorCode> run_atomically(Worker& worker, const LoopDescriptor& descriptor,
+                                                      const VecMergerLoop& loop, void* captures,
+                                                      std::int64_t num_iterations, VecView vector) {
+  const std::int64_t run = staged_run_iterations(descriptor, loop);
+  const std::int64_t morsel = kRunsOfAtomicMorsel * run;
+  std::int64_t part_iterations = kMorselsOfAtomicPart * state_of(worker).run->settings().threads * morsel;
+  std::int64_t done = 0;
+  for (; done < num_iterations; part_iterations *= 2) {
+    StagedPart part{.descriptor = descriptor,
+                    .loop = loop,
+                    .captures = captures,
+                    .apply = loop.apply_atomically,
+                    .vector = vector,
+                    .first_iteration = done,
+                    .run_iterations = run};
+    const std::int64_t count = std::min(part_iterations, num_iterations - done);
+    const ErrorCode code = for_each_morsel(worker, count, morsel, StagedPart::merge, &part);
+    if (code != ErrorCode::kSuccess) return std::unexpected(code);
+    done += count;
+    if (part.is_contended()) break;
+  }
+  return done;
+}
+
 struct BlockHolder {
   Worker& worker;
   std::byte* block;
@@ -164,6 +263,10 @@ const char* name_of(VecMergerStrategy strategy) {
       return "direct";
     case VecMergerStrategy::kPrivate:
       return "private";
+    case VecMergerStrategy::kStaged:
+      return "staged";
+    case VecMergerStrategy::kAtomic:
+      return "atomic";
     case VecMergerStrategy::kPartitioned:
       return "partitioned";
   }
@@ -175,23 +278,69 @@ VecMergerStrategy choose(const WorkerState& worker, const VecMergerLoop& loop, b
   const ir::TargetInfo& machine = ir::host_target();
   const std::int64_t threads = worker.may_fork ? worker.run->settings().threads : 1;
   const std::int64_t bytes = length * loop.element_bytes;
-  const bool can_partition = loop.record != nullptr;
-  const VecMergerStrategy partitioned = VecMergerStrategy::kPartitioned;
+  const bool may_record = loop.record != nullptr;
+  const bool can_merge_atomically = may_record && loop.apply_atomically && !ordered && threads > 1;
   const VecMergerForced forced =
       loop.forced == VecMergerForced::kNone ? worker.run->settings().vecmerger : loop.forced;
-  if (forced == VecMergerForced::kDirect) return VecMergerStrategy::kDirect;
-  if (forced == VecMergerForced::kPartitioned && can_partition) return partitioned;
+  using enum VecMergerStrategy;
+  if (forced == VecMergerForced::kDirect) return kDirect;
+  if (forced == VecMergerForced::kPartitioned && may_record) return kPartitioned;
+  if (forced == VecMergerForced::kGlobal && can_merge_atomically) return kAtomic;
+  if (forced == VecMergerForced::kLocal && !ordered && threads > 1) return kPrivate;
+
+  const bool is_large = bytes >= kMinStagedBytes;
+  if (can_merge_atomically && is_large) return kAtomic;
   const bool copies_are_small = length <= num_blocks * 2 * ir::kVectorElementsPerBlock;
-  if (!ordered && threads > 1) {
-    if (forced == VecMergerForced::kLocal) return VecMergerStrategy::kPrivate;
-    if (copies_are_small && bytes * threads <= std::min(2 * machine.l3_bytes, kMaxCopiesBytes))
-      return VecMergerStrategy::kPrivate;
-  }
+  const bool may_copy = !ordered && threads > 1 && copies_are_small;
+  if (may_copy && bytes * threads <= std::min(2 * machine.l3_bytes, kMaxCopiesBytes)) return kPrivate;
   // Each range has to be worth its way into the cache.
   const bool is_dense = num_iterations >= bytes / kLineBytes;
-  if (can_partition && is_dense && threads > 1 && bytes * threads >= kMinPartitionedBytes) return partitioned;
-  return !ordered && threads > 1 && copies_are_small ? VecMergerStrategy::kPrivate
-                                                     : VecMergerStrategy::kDirect;
+  if (may_record && is_dense && threads > 1 && bytes * threads >= kMinPartitionedBytes) return kPartitioned;
+  if (may_copy) return kPrivate;
+  return may_record && is_large ? kStaged : kDirect;
+}
+
+// The iterations from the first one on.
+ErrorCode run_partitioned(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
+                          void* captures, std::int64_t first_iteration, std::int64_t num_iterations,
+                          VecView& state) {
+  const auto elements =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(kRangeBytes / loop.element_bytes, 1));
+  int shift = std::bit_width(elements) - 1;
+  while (((state.length - 1) >> shift) >= kMaxRanges) ++shift;
+  const std::int64_t block = descriptor.block_iterations;
+  const std::int64_t wanted = kMorselBytes / (loop.record_bytes * loop.most_merges);
+  Wave wave{.descriptor = descriptor,
+            .loop = loop,
+            .captures = captures,
+            .vector = state,
+            .num_iterations = num_iterations,
+            .morsel_iterations = std::max<std::int64_t>(wanted / block, 1) * block,
+            .first_iteration = first_iteration,
+            .range_shift = shift,
+            .num_ranges = ((state.length - 1) >> shift) + 1,
+            .records = nullptr,
+            .begins = nullptr};
+  const std::int64_t morsel_bytes = wave.morsel_records() * loop.record_bytes;
+  const std::int64_t all_morsels = ceil_divide(num_iterations - first_iteration, wave.morsel_iterations);
+  const std::int64_t wave_bytes = std::max(kWaveBytes, state.length * loop.element_bytes / 2);
+  const std::int64_t wave_morsels = std::min(
+      all_morsels, std::max<std::int64_t>(wave_bytes / morsel_bytes, worker.run->settings().threads));
+  wave.records = weld_rt_allocate(&worker, wave_morsels * morsel_bytes);
+  const BlockHolder records{worker, wave.records};
+  wave.begins = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(
+      &worker, wave_morsels * (wave.num_ranges + 1) * static_cast<std::int64_t>(sizeof(std::uint32_t))));
+  const BlockHolder begins{worker, reinterpret_cast<std::byte*>(wave.begins)};
+  if (!wave.records || !wave.begins)
+    return descriptor.body(&worker, captures, first_iteration, num_iterations, &state);
+
+  for (; wave.first_morsel < all_morsels; wave.first_morsel += wave_morsels) {
+    wave.num_morsels = std::min(wave_morsels, all_morsels - wave.first_morsel);
+    ErrorCode code = for_each_morsel(worker, wave.num_morsels, 1, Wave::record, &wave);
+    if (code == ErrorCode::kSuccess) code = for_each_morsel(worker, wave.num_ranges, 1, Wave::apply, &wave);
+    if (code != ErrorCode::kSuccess) return code;
+  }
+  return ErrorCode::kSuccess;
 }
 
 }  // namespace
@@ -205,44 +354,21 @@ VecMergerStrategy choose_vecmerger_strategy(Worker& worker, const VecMergerLoop&
   return strategy;
 }
 
-ErrorCode run_partitioned(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
-                          void* captures, std::int64_t num_iterations, VecView& state) noexcept {
+ErrorCode run_recorded(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
+                       VecMergerStrategy strategy, void* captures, std::int64_t num_iterations,
+                       VecView& state) noexcept {
   if (state.length == 0) return descriptor.body(&worker, captures, 0, num_iterations, &state);
-  const auto elements =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(kRangeBytes / loop.element_bytes, 1));
-  int shift = std::bit_width(elements) - 1;
-  while (((state.length - 1) >> shift) >= kMaxRanges) ++shift;
-  const std::int64_t block = descriptor.block_iterations;
-  const std::int64_t wanted = kMorselBytes / (loop.record_bytes * loop.most_merges);
-  Wave wave{.descriptor = descriptor,
-            .loop = loop,
-            .captures = captures,
-            .vector = state,
-            .num_iterations = num_iterations,
-            .morsel_iterations = std::max<std::int64_t>(wanted / block, 1) * block,
-            .range_shift = shift,
-            .num_ranges = ((state.length - 1) >> shift) + 1,
-            .records = nullptr,
-            .begins = nullptr};
-  const std::int64_t morsel_bytes = wave.morsel_records() * loop.record_bytes;
-  const std::int64_t all_morsels = ceil_divide(num_iterations, wave.morsel_iterations);
-  const std::int64_t wave_bytes = std::max(kWaveBytes, state.length * loop.element_bytes / 2);
-  const std::int64_t wave_morsels = std::min(
-      all_morsels, std::max<std::int64_t>(wave_bytes / morsel_bytes, worker.run->settings().threads));
-  wave.records = weld_rt_allocate(&worker, wave_morsels * morsel_bytes);
-  const BlockHolder records{worker, wave.records};
-  wave.begins = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(
-      &worker, wave_morsels * (wave.num_ranges + 1) * static_cast<std::int64_t>(sizeof(std::uint32_t))));
-  const BlockHolder begins{worker, reinterpret_cast<std::byte*>(wave.begins)};
-  if (!wave.records || !wave.begins) return descriptor.body(&worker, captures, 0, num_iterations, &state);
-
-  for (; wave.first_morsel < all_morsels; wave.first_morsel += wave_morsels) {
-    wave.num_morsels = std::min(wave_morsels, all_morsels - wave.first_morsel);
-    ErrorCode code = for_each_morsel(worker, wave.num_morsels, 1, Wave::record, &wave);
-    if (code == ErrorCode::kSuccess) code = for_each_morsel(worker, wave.num_ranges, 1, Wave::apply, &wave);
-    if (code != ErrorCode::kSuccess) return code;
+  if (strategy == VecMergerStrategy::kStaged)
+    return run_staged(worker, descriptor, loop, captures, num_iterations, state);
+  std::int64_t done = 0;
+  if (strategy == VecMergerStrategy::kAtomic) {
+    const auto merged = run_atomically(worker, descriptor, loop, captures, num_iterations, state);
+    if (!merged) return merged.error();
+    done = *merged;
+    if (done == num_iterations) return ErrorCode::kSuccess;
+    note_strategy(worker, StrategyOf::kVecMerger, name_of(VecMergerStrategy::kPartitioned));
   }
-  return ErrorCode::kSuccess;
+  return run_partitioned(worker, descriptor, loop, captures, done, num_iterations, state);
 }
 
 extern "C" {
@@ -254,9 +380,11 @@ std::uint32_t weld_rt_vecmerger_strategy(Worker* worker, const VecMergerLoop* lo
       choose_vecmerger_strategy(*worker, *loop, ordered, num_iterations, num_blocks, length));
 }
 
-ErrorCode weld_rt_run_partitioned(Worker* worker, const LoopDescriptor* descriptor, const VecMergerLoop* loop,
-                                  void* captures, std::int64_t num_iterations, VecView* state) noexcept {
-  return run_partitioned(*worker, *descriptor, *loop, captures, num_iterations, *state);
+ErrorCode weld_rt_run_recorded(Worker* worker, const LoopDescriptor* descriptor, const VecMergerLoop* loop,
+                               std::uint32_t strategy, void* captures, std::int64_t num_iterations,
+                               VecView* state) noexcept {
+  return run_recorded(*worker, *descriptor, *loop, static_cast<VecMergerStrategy>(strategy), captures,
+                      num_iterations, *state);
 }
 
 }  // extern "C"
