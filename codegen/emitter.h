@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "codegen/dead_vectors.h"
 #include "codegen/llvm_types.h"
 #include "codegen/probe_style.h"
 #include "ir/error.h"
@@ -191,6 +192,9 @@ class Emitter {
   llvm::Value* streams() const { return streams_; }
   void set_streams(llvm::Value* streams) { streams_ = streams; }
 
+  /// Vectors to free once the value of a `let` is there.
+  void set_dead_vectors(DeadVectors dead) { dead_vectors_ = std::move(dead); }
+
   /// Which pass of a groupmerger this function is.
   GroupPass group_pass() const { return group_pass_; }
   void set_group_pass(GroupPass pass) { group_pass_ = pass; }
@@ -350,6 +354,7 @@ class Emitter {
     std::vector<llvm::AllocaInst*> slots;
   };
 
+  void free_dead_vectors(ir::Symbol let);
   void forget_loaded(std::size_t mark);
   Value lazy_leaves(std::uint64_t symbol, ir::Type type, std::size_t first, std::size_t count);
 
@@ -360,6 +365,7 @@ class Emitter {
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   const MergeRecords* merge_records_ = nullptr;
   llvm::Value* streams_ = nullptr;
+  DeadVectors dead_vectors_;
   GroupPass group_pass_ = GroupPass::kLog;
   bool keeps_memory_ = false;
   std::unordered_set<std::uint64_t> loop_states_;

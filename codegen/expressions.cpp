@@ -301,9 +301,17 @@ Value Emitter::emit(ir::Expr expr) {
       mark_loop_state(let->symbol);
       named_builders_[let->symbol.id()] = let->value;
     }
+    free_dead_vectors(let->symbol);
     expr = let->body;
   }
   return std::visit(Lowering{*this, expr}, expr.record().node);
+}
+
+void Emitter::free_dead_vectors(ir::Symbol let) {
+  const auto found = dead_vectors_.find(let.id());
+  if (found == dead_vectors_.end()) return;
+  for (const ir::Symbol vector : found->second)
+    call("weld_rt_free", {worker, bound(vector).leaves.front()});
 }
 
 Value Emitter::load_element(ir::Type type, llvm::Value* address, ir::Span span) {

@@ -42,6 +42,7 @@ void ModuleEmitter::emit_program(ir::Expr program) {
     bind_parameters(emitter, lambda->parameters);
     body = lambda->body;
   }
+  emitter.set_dead_vectors(dead_vectors(body));
   emitter.store(emitter.emit(body), main->getArg(2));
   emitter.finish();
 }

@@ -28,6 +28,13 @@ constexpr Case kCases[] = {
      "|v: vec[i64]| result(for(v, appender[i64], |b, i, x| if(x % 100L != 0L, merge(b, x), b)))", 2.8},
     {"VecmergerLong", "|v: vec[i64]| result(for(v, vecmerger[i64,+](v), |b, i, x| merge(b, {i, x})))", 1.5},
     {"SortScalars", "|v: vec[i64]| sort(v, |x| x)", 1.5},
+    {"VectorsThatNobodyReadsAgain",
+     "|v: vec[i64]| let a = result(for(v, appender[i64], |b, i, x| merge(b, lookup(v, len(v) - 1L - i) + x)));"
+     "let c = result(for(v, appender[i64], |b, i, x| merge(b, lookup(a, len(a) - 1L - i) + x)));"
+     "let d = result(for(v, appender[i64], |b, i, x| merge(b, lookup(c, len(v) - 1L - i) + x)));"
+     "let e = result(for(d, appender[i64], |b, i, x| merge(b, lookup(d, len(v) - 1L - i) + x)));"
+     "result(for(v, appender[i64], |b, i, x| merge(b, lookup(e, len(v) - 1L - i) + x)))",
+     2.1},
     {"TopK", "|v: vec[i64]| slice(sort(v, |x| x), 0L, 1000L)", 1.5},
 };
 
