@@ -178,6 +178,13 @@ class Emitter {
     const auto found = counting_.find(lanes);
     return found == counting_.end() ? nullptr : found->second;
   }
+  /// Notes that the first `count` lanes of a mask are true, and no others.
+  void note_first_lanes(llvm::Value* mask, llvm::Value* count) { first_lanes_[mask] = count; }
+  /// `count` of such a mask; null for others.
+  llvm::Value* first_lanes_of(llvm::Value* mask) const {
+    const auto found = first_lanes_.find(mask);
+    return found == first_lanes_.end() ? nullptr : found->second;
+  }
   /// Where merges of lanes into the vecmerger with that data go instead (builders/builder.h); null: nowhere.
   void note_place_vectors(llvm::Value* data, const PlaceVectors* vectors) { place_vectors_[data] = vectors; }
   const PlaceVectors* place_vectors(llvm::Value* data) const {
@@ -362,6 +369,7 @@ class Emitter {
   std::unordered_map<std::uint64_t, LazyValue> lazy_;
   std::vector<LoadedLeaf> loaded_;  // in the order of their making
   std::unordered_map<llvm::Value*, llvm::Value*> counting_;
+  std::unordered_map<llvm::Value*, llvm::Value*> first_lanes_;
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   const MergeRecords* merge_records_ = nullptr;
   llvm::Value* streams_ = nullptr;

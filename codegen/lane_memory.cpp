@@ -266,7 +266,9 @@ llvm::Value* first_lanes(Emitter& emitter, std::uint32_t count, llvm::Value* act
   for (std::uint32_t lane = 0; lane < count; ++lane) numbers.push_back(llvm::ConstantInt::get(number, lane));
   llvm::Value* limit = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, active, emitter.i64(count));
   llvm::Value* limits = ir.CreateVectorSplat(count, ir.CreateTrunc(limit, number));
-  return ir.CreateICmpULT(llvm::ConstantVector::get(numbers), limits);
+  llvm::Value* mask = ir.CreateICmpULT(llvm::ConstantVector::get(numbers), limits);
+  emitter.note_first_lanes(mask, active);
+  return mask;
 }
 
 llvm::Value* load_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* address,
@@ -327,6 +329,40 @@ llvm::Value* gather_few(Emitter& emitter, const FlatType& element, const Leaf& l
   return ir.CreateLoad(type, gathered);
 }
 
+// Of elements that the machine gathers. Registers that no lane of the last iterations is in are not gathered:
+// an instruction that gathers nothing takes as long as one that gathers all.
+llvm::Value* gather_registers(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* base,
+                              llvm::Value* index, llvm::Value* mask) {
+  auto& ir = emitter.ir;
+  const auto gather = [&](std::uint32_t first, std::uint32_t length) {
+    llvm::Type* type = memory_lanes(emitter, leaf, length);
+    auto* wide = llvm::FixedVectorType::get(ir.getInt64Ty(), length);
+    llvm::Value* place = ir.CreateSExt(some_lanes(emitter, index, first, length), wide);
+    llvm::Type* unit = ir.getInt8Ty();
+    if (element.size_bytes == 4 || element.size_bytes == 8) {
+      unit = ir.getIntNTy(static_cast<unsigned>(8 * element.size_bytes));
+    } else {
+      place = ir.CreateNSWMul(place, ir.CreateVectorSplat(length, emitter.i64(element.size_bytes)));
+    }
+    return ir.CreateMaskedGather(type, ir.CreateInBoundsGEP(unit, base, place),
+                                 llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))),
+                                 mask ? some_lanes(emitter, mask, first, length) : nullptr,
+                                 llvm::Constant::getNullValue(type));
+  };
+  const std::uint32_t count = length_of(index);
+  const auto held = static_cast<std::uint32_t>(emitter.module.options().vector_bits / (8 * leaf_bytes(leaf)));
+  llvm::Value* active = mask ? emitter.first_lanes_of(mask) : nullptr;
+  if (!active || held >= count) return gather(0, count);
+  Values parts{gather(0, held)};
+  for (std::uint32_t first = held; first < count; first += held) {
+    const Value part = emitter.branch(
+        ir.CreateICmpUGT(active, emitter.i64(first)), [&] { return Value{{}, {gather(first, held)}}; },
+        [&] { return Value{{}, {llvm::Constant::getNullValue(memory_lanes(emitter, leaf, held))}}; });
+    parts.push_back(part.scalar());
+  }
+  return join_lanes(emitter, parts);
+}
+
 }  // namespace
 
 llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf& leaf, llvm::Value* data,
@@ -335,19 +371,7 @@ llvm::Value* gather_lanes(Emitter& emitter, const FlatType& element, const Leaf&
   const std::uint32_t count = length_of(index);
   llvm::Value* base = emitter.offset(data, leaf.offset);
   llvm::Type* type = memory_lanes(emitter, leaf, count);
-  auto* wide = llvm::FixedVectorType::get(ir.getInt64Ty(), count);
-  if (leaf_bytes(leaf) >= 4) {
-    llvm::Value* place = ir.CreateSExt(index, wide);
-    llvm::Type* unit = ir.getInt8Ty();
-    if (element.size_bytes == 4 || element.size_bytes == 8) {
-      unit = ir.getIntNTy(static_cast<unsigned>(8 * element.size_bytes));
-    } else {
-      place = ir.CreateNSWMul(place, ir.CreateVectorSplat(count, emitter.i64(element.size_bytes)));
-    }
-    return ir.CreateMaskedGather(type, ir.CreateInBoundsGEP(unit, base, place),
-                                 llvm::Align(static_cast<std::uint64_t>(memory_alignment(leaf))), mask,
-                                 llvm::Constant::getNullValue(type));
-  }
+  if (leaf_bytes(leaf) >= 4) return gather_registers(emitter, element, leaf, base, index, mask);
   // The machine gathers no narrower elements.
   const auto load = [&](llvm::Value* places) {
     return load_each(emitter, leaf, count, [&](std::uint32_t lane) {
