@@ -178,6 +178,9 @@ class Emitter {
     const auto found = counting_.find(lanes);
     return found == counting_.end() ? nullptr : found->second;
   }
+  /// Notes that the data is inside of a vector.
+  void note_part(llvm::Value* data) { parts_.insert(data); }
+  bool is_part(llvm::Value* data) const { return parts_.contains(data); }
   /// Notes that the first `count` lanes of a mask are true, and no others.
   void note_first_lanes(llvm::Value* mask, llvm::Value* count) { first_lanes_[mask] = count; }
   /// `count` of such a mask; null for others.
@@ -369,6 +372,7 @@ class Emitter {
   std::unordered_map<std::uint64_t, LazyValue> lazy_;
   std::vector<LoadedLeaf> loaded_;  // in the order of their making
   std::unordered_map<llvm::Value*, llvm::Value*> counting_;
+  std::unordered_set<llvm::Value*> parts_;
   std::unordered_map<llvm::Value*, llvm::Value*> first_lanes_;
   std::unordered_map<llvm::Value*, const PlaceVectors*> place_vectors_;
   const MergeRecords* merge_records_ = nullptr;

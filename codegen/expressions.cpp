@@ -223,9 +223,9 @@ struct Lowering {
     emitter.fail_if(outside, ErrorCode::kArrayOutOfBounds, expr.span());
     llvm::Value* rest = ir().CreateSub(vector.leaves[1], start);
     const std::int64_t bytes = emitter.flat(vector.type.as<ir::VecType>()->element).size_bytes;
-    return {expr.type(),
-            {emitter.element_address(vector.leaves[0], start, bytes),
-             ir().CreateBinaryIntrinsic(llvm::Intrinsic::smin, count, rest)}};
+    llvm::Value* data = emitter.element_address(vector.leaves[0], start, bytes);
+    emitter.note_part(data);
+    return {expr.type(), {data, ir().CreateBinaryIntrinsic(llvm::Intrinsic::smin, count, rest)}};
   }
 
   Value operator()(const ir::ToVec& node) const {
@@ -310,8 +310,7 @@ Value Emitter::emit(ir::Expr expr) {
 void Emitter::free_dead_vectors(ir::Symbol let) {
   const auto found = dead_vectors_.find(let.id());
   if (found == dead_vectors_.end()) return;
-  for (const ir::Symbol vector : found->second)
-    call("weld_rt_free", {worker, bound(vector).leaves.front()});
+  for (const ir::Symbol vector : found->second) call("weld_rt_free", {worker, bound(vector).leaves.front()});
 }
 
 Value Emitter::load_element(ir::Type type, llvm::Value* address, ir::Span span) {

@@ -79,6 +79,7 @@ std::vector<EvaluatedIterator> evaluate_iterators(Emitter& emitter, const ir::Fo
     if (it.data) {
       made.element = it.data.type().as<ir::VecType>()->element;
       made.values.push_back(emitter.emit(it.data));
+      made.is_part = it.start || emitter.is_part(made.data().leaves[0]);
     }
     if (it.start) {
       made.values.push_back(emitter.emit(it.start));
@@ -225,7 +226,7 @@ llvm::Value* load_element_lanes(Emitter& emitter, const ElementLeaf& wanted, llv
   const auto contiguous = [&](llvm::Value* place) {
     llvm::Value* group = emitter.element_address(data, place, element.size_bytes);
     const bool is_first = wanted.leaf.offset == 0;
-    if (is_first && !active && emitter.loop_depth() == 1)
+    if (is_first && (it.is_part || (!active && emitter.loop_depth() == 1)))
       prefetch_ahead(emitter, group, element.size_bytes * count);
     return load_lanes(emitter, element, wanted.leaf, group, count, active);
   };

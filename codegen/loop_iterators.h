@@ -12,6 +12,7 @@ struct EvaluatedIterator {
   ir::IteratorKind kind;
   bool strided = false;
   bool has_unit_stride = false;  ///< known to be 1: not strided, or so written
+  bool is_part = false;          ///< of a vector: the loop outside may well go on with the next one
   ir::Type element;              ///< of the vector
   ir::Span span;
   llvm::Value* end = nullptr;  ///< where it is strided; needed for the count only
