@@ -16,6 +16,8 @@ namespace {
 constexpr std::uint32_t kMaxBodyNodes = 80;  // the body is compiled once more
 constexpr std::int64_t kLongLoop = 65536;
 constexpr double kSavedCost = 3;
+constexpr double kDearCost = 8;        // of a part of a condition whose place matters
+constexpr std::size_t kMaxOrders = 3;  // of a condition
 constexpr std::string_view kVariantKey = "variant";
 
 bool is_filled_in_lanes(ir::Type builder) {
@@ -86,26 +88,93 @@ ir::Annotations with(ir::Annotations annotations, ir::Annotation added, ir::Aren
   return arena.keep(all);
 }
 
-// The loop for rows that pass seldom; null where it is no loop for variants.
-ir::Expr rare_form(ir::Expr expr, ir::Arena& arena) {
+// Whether the loop is long and small enough for several bodies.
+bool may_have_variants(ir::Expr expr) {
   const auto& loop = *expr.as<ir::For>();
   const auto* function = loop.function.as<ir::Lambda>();
-  if (loop.lanes || !function || ir::find_annotation(expr.annotations(), kVariantKey)) return {};
-  if (ir::any(function->body.effects() & (ir::Effects::kLoops | ir::Effects::kForeign))) return {};
-  if (function->body.record().num_nodes > kMaxBodyNodes || !is_filled_in_lanes(loop.builder.type()) ||
-      !may_be_long(expr))
-    return {};
-  const ir::Expr branch = unknown_branch(*function);
-  if (!branch || !saves_something(*branch.as<ir::If>(), function->parameters[2].symbol)) return {};
-  const ir::Annotation rare{"branch_selectivity", ir::Annotation::Kind::kNumber, "0.01"};
-  const ir::Expr copy = ir::rewrite_bottom_up(expr, arena, [&](ir::Expr part) {
-    const auto* candidate = part.as<ir::If>();
-    const bool is_it = candidate && ir::contains_builder(part.type());
-    return is_it ? arena.with_annotations(part, with(part.annotations(), rare, arena)) : part;
+  if (loop.lanes || !function || ir::find_annotation(expr.annotations(), kVariantKey)) return false;
+  if (ir::any(function->body.effects() & (ir::Effects::kLoops | ir::Effects::kForeign))) return false;
+  return function->body.record().num_nodes <= kMaxBodyNodes && is_filled_in_lanes(loop.builder.type()) &&
+         may_be_long(expr);
+}
+
+// A copy of the loop with another branch around its merges.
+template <class MakeBranch>
+ir::Expr with_branch(ir::Expr loop, std::string_view name, ir::Arena& arena, const MakeBranch& make_branch) {
+  const ir::Expr copy = ir::rewrite_bottom_up(loop, arena, [&](ir::Expr part) {
+    return part.is<ir::If>() && ir::contains_builder(part.type()) ? make_branch(part) : part;
   });
   const ir::Expr fresh = ir::clone_fresh(copy, arena);
-  const ir::Annotation name{kVariantKey, ir::Annotation::Kind::kWord, "rare"};
-  return arena.with_annotations(fresh, with(fresh.annotations(), name, arena));
+  const ir::Annotation named{kVariantKey, ir::Annotation::Kind::kWord, name};
+  return arena.with_annotations(fresh, with(fresh.annotations(), named, arena));
+}
+
+// The loop for rows that pass seldom.
+ir::Expr rare_form(ir::Expr loop, ir::Arena& arena) {
+  const ir::Annotation rare{"branch_selectivity", ir::Annotation::Kind::kNumber, "0.01"};
+  return with_branch(loop, "rare", arena, [&](ir::Expr branch) {
+    return arena.with_annotations(branch, with(branch.annotations(), rare, arena));
+  });
+}
+
+// The parts of a conjunction, in the order of evaluation; annotated parts stay whole.
+std::vector<ir::Expr> conjuncts_of(ir::Expr condition) {
+  std::vector<ir::Expr> parts;
+  const ir::Binary* chain;
+  while ((chain = condition.as<ir::Binary>()) && chain->op == ir::BinaryOp::kLogicalAnd &&
+         condition.annotations().empty()) {
+    parts.push_back(chain->right);
+    condition = chain->left;
+  }
+  parts.push_back(condition);
+  std::ranges::reverse(parts);
+  return parts;
+}
+
+// Other orders of a condition: each of the dear parts but the first one before the other dear ones.
+std::vector<ir::Expr> other_orders(ir::Expr condition, ir::Arena& arena) {
+  const std::vector<ir::Expr> parts = conjuncts_of(condition);
+  if (std::ranges::any_of(parts, ir::may_fail_or_diverge)) return {};
+  const auto is_dear = [](ir::Expr part) { return expression_cost(part) >= kDearCost; };
+  const auto first_dear = std::ranges::find_if(parts, is_dear) - parts.begin();
+  std::vector<ir::Expr> orders;
+  for (std::ptrdiff_t i = first_dear + 1; i < std::ssize(parts) && orders.size() + 1 < kMaxOrders; ++i) {
+    if (!is_dear(parts[static_cast<std::size_t>(i)])) continue;
+    std::vector<ir::Expr> order = parts;
+    std::rotate(order.begin() + first_dear, order.begin() + i, order.begin() + i + 1);
+    ir::Expr chain = order.front();
+    for (ir::Expr part : std::span(order).subspan(1))
+      chain = arena.make<ir::Binary>(condition.span(), ir::BinaryOp::kLogicalAnd, chain, part);
+    orders.push_back(chain);
+  }
+  return orders;
+}
+
+// The loops that may take the place of this one, itself not counted.
+std::vector<ir::Expr> other_forms(ir::Expr expr, ir::Arena& arena) {
+  std::vector<ir::Expr> forms;
+  if (!may_have_variants(expr)) return forms;
+  const auto& function = *expr.as<ir::For>()->function.as<ir::Lambda>();
+  const ir::Expr branch = unknown_branch(function);
+  if (!branch) return forms;
+  const auto& parts = *branch.as<ir::If>();
+  if (saves_something(parts, function.parameters[2].symbol)) forms.push_back(rare_form(expr, arena));
+  for (ir::Expr condition : other_orders(parts.condition, arena)) {
+    forms.push_back(with_branch(expr, "reordered", arena, [&](ir::Expr part) {
+      const auto& old = *part.as<ir::If>();
+      const ir::Expr made = arena.make<ir::If>(part.span(), condition, old.on_true, old.on_false);
+      return arena.with_annotations(made, part.annotations());
+    }));
+  }
+  return forms;
+}
+
+// Either of the expressions.
+ir::Expr any_of(std::span<const ir::Expr> alternatives, ir::Arena& arena) {
+  ir::Expr result = alternatives.back();
+  for (std::size_t i = alternatives.size() - 1; i-- > 0;)
+    result = arena.make<ir::Variants>(alternatives[i].span(), alternatives[i], result);
+  return result;
 }
 
 // Loops that are in no other loop's function, and no variants yet.
@@ -142,8 +211,9 @@ ir::Expr choose_variants(ir::Expr root, PassContext& context) {
   return ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
     const auto* loop = expr.as<ir::For>();
     if (!loop || !outermost.contains(loop->function.as<ir::Lambda>()->parameters[0].symbol.id())) return expr;
-    const ir::Expr rare = rare_form(expr, arena);
-    return rare ? arena.make<ir::Variants>(expr.span(), expr, rare) : expr;
+    std::vector<ir::Expr> forms = other_forms(expr, arena);
+    forms.insert(forms.begin(), expr);
+    return any_of(forms, arena);
   });
 }
 
@@ -162,17 +232,21 @@ Named named(ir::Expr expr) {
   return result;
 }
 
-int num_branches(ir::Expr function) {
-  int count = 0;
-  ir::for_each_node(function, [&](ir::Expr expr) {
-    if (expr.is<ir::If>() && ir::contains_builder(expr.type())) ++count;
+// The function without what choose_variants notes of its branches.
+ir::Expr without_shares(ir::Expr function, ir::Arena& arena) {
+  return ir::rewrite_bottom_up(function, arena, [&](ir::Expr part) {
+    if (!part.is<ir::If>() || part.annotations().empty()) return part;
+    std::vector<ir::Annotation> kept;
+    std::ranges::copy_if(part.annotations(), std::back_inserter(kept),
+                         [](const ir::Annotation& each) { return each.key != "branch_selectivity"; });
+    return arena.with_annotations(part, arena.keep(kept));
   });
-  return count;
 }
 
-bool are_alike(const ir::For& left, const ir::For& right) {
+bool are_alike(const ir::For& left, const ir::For& right, ir::Arena& arena) {
   if (left.lanes && right.lanes) return ir::alpha_equal(left.lanes, right.lanes);
-  return !left.lanes && !right.lanes && num_branches(left.function) == num_branches(right.function);
+  return !left.lanes && !right.lanes &&
+         ir::alpha_equal(without_shares(left.function, arena), without_shares(right.function, arena));
 }
 
 // The second loop in terms of the names around the first one; null where they differ.
@@ -188,26 +262,43 @@ ir::Expr under_names_of(const Named& first, const Named& second, ir::Arena& aren
   return ir::substitute(second.loop, names, arena);
 }
 
+ir::Expr settled(ir::Expr root, ir::Arena& arena) {
+  std::vector<Named> all;
+  ir::Expr rest = root;
+  for (const ir::Variants* variants; (variants = rest.as<ir::Variants>()); rest = variants->second)
+    all.push_back(named(variants->first));
+  all.push_back(named(rest));
+  if (!std::ranges::all_of(all, [](const Named& each) { return each.loop.is<ir::For>(); })) return root;
+
+  const Named& first = all.front();
+  std::vector<ir::Expr> kept{first.loop};
+  for (const Named& each : std::span(all).subspan(1)) {
+    const ir::Expr renamed = under_names_of(first, each, arena);
+    const auto is_like = [&](ir::Expr other) {
+      return are_alike(*other.as<ir::For>(), *renamed.as<ir::For>(), arena);
+    };
+    if (renamed && std::ranges::none_of(kept, is_like)) kept.push_back(renamed);
+  }
+  if (kept.size() == all.size() && first.lets.empty()) return root;
+  ir::Expr result = any_of(kept, arena);
+  for (auto let = first.lets.rbegin(); let != first.lets.rend(); ++let)
+    result = arena.make<ir::Let>(root.span(), (*let)->symbol, (*let)->value, result);
+  return result;
+}
+
 }  // namespace
 
 ir::Expr settle_variants(ir::Expr root, PassContext& context) {
   ir::Arena& arena = context.arena;
-  return ir::rewrite_bottom_up(root, arena, [&](ir::Expr expr) {
-    const auto* variants = expr.as<ir::Variants>();
-    if (!variants) return expr;
-    const Named first = named(variants->first);
-    const Named second = named(variants->second);
-    const auto* loop = first.loop.as<ir::For>();
-    const auto* other = second.loop.as<ir::For>();
-    if (!loop || !other) return expr;
-    const ir::Expr renamed = under_names_of(first, second, arena);
-    if (!renamed || are_alike(*loop, *renamed.as<ir::For>())) return variants->first;
-    if (first.lets.empty()) return expr;
-    ir::Expr result = arena.make<ir::Variants>(expr.span(), first.loop, renamed);
-    for (auto let = first.lets.rbegin(); let != first.lets.rend(); ++let)
-      result = arena.make<ir::Let>(expr.span(), (*let)->symbol, (*let)->value, result);
-    return result;
-  });
+  // From above, as a part of variants may be variants.
+  const auto settle_parts = [&](ir::Expr expr) {
+    if (expr.is<ir::Variants>()) return expr;
+    return ir::map_children(expr, arena, [&](ir::Expr child) {
+      return child.is<ir::Variants>() ? settled(child, arena) : child;
+    });
+  };
+  root = ir::rewrite_bottom_up(root, arena, settle_parts);
+  return root.is<ir::Variants>() ? settled(root, arena) : root;
 }
 
 }  // namespace weld::passes

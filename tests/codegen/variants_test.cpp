@@ -26,6 +26,9 @@ const std::vector<std::string>& programs() {
       fmt::format("{}result(for(zip(v, w), appender[f64], |b, i, x| if(x.$0 < 50L, merge(b, "
                   "f64(100L / (x.$0 - if(i == 650000L, x.$0, 100L)))), b)))",
                   kData),
+      fmt::format("{}result(for(zip(v, w), appender[f64], |b, i, x| if(x.$0 > 1L && exp(x.$1) < 1.00001 && "
+                  "sin(f64(x.$0 + i / 70000L)) > 0.9, merge(b, x.$1), b)))",
+                  kData),
   };
   return made;
 }
