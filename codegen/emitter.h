@@ -149,6 +149,14 @@ class ModuleEmitter {
   bool has_long_loops_ = false;
 };
 
+/// What a program does with a dictionary that a loop fills.
+struct DictUse {
+  bool keeps_order = true;  ///< looks at the entries, and the order of their first merge matters
+  bool has_slots = true;    ///< looks keys up
+};
+/// By what is done with the name that a `let` gives it.
+DictUse dict_use(ir::Symbol dict, ir::Expr scope);
+
 /// Writes one LLVM function: expressions of the program and the code around them.
 ///
 /// Errors at run time leave the function with their code (abi.h), through the error blocks of the scopes that
@@ -204,6 +212,13 @@ class Emitter {
 
   /// Vectors to free once the value of a `let` is there.
   void set_dead_vectors(DeadVectors dead) { dead_vectors_ = std::move(dead); }
+
+  /// What the dictionary that the loop fills is for.
+  void note_dict_use(ir::Expr loop, DictUse use) { dict_uses_[&loop.record()] = use; }
+  DictUse noted_dict_use(ir::Expr loop) const {
+    const auto found = dict_uses_.find(&loop.record());
+    return found == dict_uses_.end() ? DictUse{} : found->second;
+  }
 
   /// Which pass of a groupmerger this function is.
   GroupPass group_pass() const { return group_pass_; }
@@ -378,6 +393,7 @@ class Emitter {
   const MergeRecords* merge_records_ = nullptr;
   llvm::Value* streams_ = nullptr;
   DeadVectors dead_vectors_;
+  std::unordered_map<const void*, DictUse> dict_uses_;  // by the record of the loop
   GroupPass group_pass_ = GroupPass::kLog;
   bool keeps_memory_ = false;
   std::unordered_set<std::uint64_t> loop_states_;

@@ -17,6 +17,14 @@ using ir::ScalarKind;
 
 const ir::Type kBoolType = ir::Type::scalar(ScalarKind::kBool);
 
+// The loop whose only builder is a dictmerger that this is the result of; null for others.
+ir::Expr filled_by(ir::Expr dict) {
+  const auto* result = dict.as<ir::Result>();
+  return result && result->builder.is<ir::For>() && result->builder.type().as<ir::DictMergerType>()
+             ? result->builder
+             : ir::Expr();
+}
+
 struct Lowering {
   Emitter& emitter;
   ir::Expr expr;
@@ -229,6 +237,8 @@ struct Lowering {
   }
 
   Value operator()(const ir::ToVec& node) const {
+    if (const ir::Expr loop = filled_by(node.dict))
+      emitter.note_dict_use(loop, {.keeps_order = true, .has_slots = false});
     return entries_of(emitter, expr.type(), emitter.emit_scalar(node.dict));
   }
 
@@ -292,10 +302,43 @@ struct Lowering {
   }
 };
 
+// What an expression looks a key up in, if it does.
+ir::Expr lookup_dict(ir::Expr expr) {
+  if (const auto* lookup = expr.as<ir::Lookup>()) return lookup->container;
+  if (const auto* lookup = expr.as<ir::OptLookup>()) return lookup->dict;
+  if (const auto* lookup = expr.as<ir::KeyExists>()) return lookup->dict;
+  if (const auto* lookup = expr.as<ir::LookupLanes>()) return lookup->dict;
+  if (const auto* lookup = expr.as<ir::OptLookupLanes>()) return lookup->dict;
+  return {};
+}
+
 }  // namespace
+
+DictUse dict_use(ir::Symbol dict, ir::Expr scope) {
+  const auto is_dict = [&](ir::Expr expr) {
+    const auto* ident = expr.as<ir::Ident>();
+    return ident && ident->symbol == dict;
+  };
+  DictUse use{.keeps_order = false, .has_slots = false};
+  bool is_passed_on = is_dict(scope);
+  ir::for_each_node(scope, [&](ir::Expr expr) {
+    ir::for_each_child(expr, [&](ir::Expr child) {
+      if (!is_dict(child)) return;
+      if (lookup_dict(expr)) {
+        use.has_slots = true;
+      } else if (expr.is<ir::ToVec>()) {
+        use.keeps_order = true;
+      } else if (!expr.is<ir::Length>()) {
+        is_passed_on = true;
+      }
+    });
+  });
+  return is_passed_on ? DictUse{} : use;
+}
 
 Value Emitter::emit(ir::Expr expr) {
   while (const auto* let = expr.as<ir::Let>()) {
+    if (const ir::Expr loop = filled_by(let->value)) note_dict_use(loop, dict_use(let->symbol, let->body));
     bind(let->symbol, emit(let->value));
     if (ir::contains_builder(let->value.type()) && derives_from_loop(let->value)) {
       mark_loop_state(let->symbol);

@@ -109,20 +109,27 @@ bool allocates_by_itself(ir::Expr expr) {
          expr.is<ir::ForeignCall>();
 }
 
+struct DictAnnotations {
+  DictImpl impl = DictImpl::kChosen;
+  bool keeps_order = true;
+};
+
 // What the builders of a loop are annotated with, where they are made for it.
-void add_impls(ir::Expr builder, std::vector<DictImpl>& impls) {
+void add_annotations(ir::Expr builder, std::vector<DictAnnotations>& all) {
   if (const auto* structure = builder.as<ir::MakeStruct>()) {
-    for (ir::Expr member : structure->members) add_impls(member, impls);
+    for (ir::Expr member : structure->members) add_annotations(member, all);
     return;
   }
-  DictImpl impl = DictImpl::kChosen;
+  DictAnnotations found;
+  DictImpl& impl = found.impl;
   if (builder.is<ir::NewBuilder>()) {
     const ir::Annotations annotations = builder.annotations();
     if (ir::annotated_word(annotations, "impl", "local")) impl = DictImpl::kLocal;
     if (ir::annotated_word(annotations, "impl", "global")) impl = DictImpl::kGlobal;
     if (ir::annotated_word(annotations, "impl", "partitioned")) impl = DictImpl::kPartitioned;
+    found.keeps_order = !ir::annotated_word(annotations, "order", "any");
   }
-  impls.resize(impls.size() + num_builders(builder.type()), impl);
+  all.resize(all.size() + num_builders(builder.type()), found);
 }
 
 // Whether every merge into a vecmerger in the function is at the number of the iteration.
@@ -157,11 +164,14 @@ LoopPlan plan_loop(ir::Expr loop, bool derived, bool deterministic) {
   std::vector<ir::Type> types;
   flatten_builders(parameter.type, types);
   const Counts counts = MergeCounter(parameter.symbol, parameter.type).count(function.body);
-  std::vector<DictImpl> impls;
-  add_impls(node.builder, impls);
+  std::vector<DictAnnotations> annotations;
+  add_annotations(node.builder, annotations);
   for (std::size_t i = 0; i < types.size(); ++i) {
     LoopBuilder builder{.type = types[i], .merges = counts[i]};
-    if (types[i].as<ir::DictMergerType>()) builder.impl = impls[i];
+    if (types[i].as<ir::DictMergerType>()) {
+      builder.impl = annotations[i].impl;
+      builder.keeps_order = annotations[i].keeps_order;
+    }
     const bool ordered = deterministic && ir::depends_on_order(types[i]);
     const bool keyed = types[i].as<ir::DictMergerType>() || types[i].as<ir::GroupMergerType>() ||
                        types[i].as<ir::VecMergerType>();

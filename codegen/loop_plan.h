@@ -35,6 +35,7 @@ struct LoopBuilder {
       false;  ///< a merger whose sum depends on order: totals of blocks, in lanes (ir/reduction_order.h)
   bool keyed_order = false;  ///< a dictmerger or vecmerger whose sums depend on order: ranges
   DictImpl impl = DictImpl::kChosen;
+  bool keeps_order = true;  ///< of a dictmerger: not annotated with `order:any`
 
   /// A vecmerger whose iterations each merge at the place of their own number: they need no copies.
   bool places_apart = false;

@@ -401,6 +401,11 @@ class LoopEmitter {
     if (is_only_vecmerger() && emitter_.loop_depth() == 0)
       return emitter_.branch(worth_it, [&] { return run_by_strategy(); }, [&] { return run_directly(); });
     llvm::Value* in_parallel = ir_.CreateAnd(ir_.CreateIsNotNull(may_fork), worth_it);
+    if (fills_dicts() && emitter_.loop_depth() == 0) {
+      // Of one thread too: a table that outgrows the caches had better become a log.
+      constexpr std::int64_t kManyMerges = 128 * 1024;
+      in_parallel = ir_.CreateOr(in_parallel, ir_.CreateICmpSGT(count_, emitter_.i64(kManyMerges)));
+    }
     // Private copies must be small beside the work.
     for (const LoopBuilder& builder : plan_.builders) {
       if (!builder.type.as<ir::VecMergerType>() || builder.places_apart) continue;
@@ -423,6 +428,13 @@ class LoopEmitter {
       in_parallel = ir_.CreateIsNotNull(in_parallel);
     }
     return emitter_.branch(in_parallel, [&] { return run_in_morsels(); }, [&] { return run_directly(); });
+  }
+
+  // Dictmergers, whose partial states cost nothing beside the work.
+  bool fills_dicts() const {
+    return std::ranges::all_of(plan_.builders, [](const LoopBuilder& builder) {
+      return builder.type.as<ir::DictMergerType>() && builder.impl != DictImpl::kLocal;
+    });
   }
 
   // Whether the loop may be long enough for other threads to take part: the run-time decides when it runs.
@@ -669,10 +681,8 @@ class LoopEmitter {
             run_partial(partial, first_part, count_);
             return close_partial(partial);
           }
-          llvm::Value* may_fork =
-              emitter_.load_field(ir_.getInt8Ty(), emitter_.worker, offsetof(runtime::Worker, may_fork));
           return emitter_.branch(
-              ir_.CreateIsNotNull(may_fork), [&] { return run_rest_in_logs(partial); },
+              logs_rest(partial, dicts), [&] { return run_rest_in_logs(partial); },
               [&] {
                 run_partial(partial, first_part, count_);
                 return close_partial(partial);
@@ -688,6 +698,19 @@ class LoopEmitter {
     llvm::Value* scope;
     llvm::Value* state;
   };
+
+  // Whether the tables of any of these builders had better not grow further.
+  llvm::Value* logs_rest(const Partial& partial, const std::vector<const LoopBuilder*>& dicts) {
+    llvm::Value* any = emitter_.i32(0);
+    for (const LoopBuilder* builder : dicts) {
+      llvm::Value* dict =
+          emitter_.load_field(ir_.getPtrTy(), partial.state, static_cast<std::size_t>(builder->offset_bytes));
+      any = ir_.CreateOr(any,
+                         emitter_.call("weld_rt_dict_logs_rest",
+                                       {emitter_.worker, dict, emitter_.i64(ir::kDistinctKeysIterations)}));
+    }
+    return ir_.CreateIsNotNull(any);
+  }
 
   // One range in parallel: parts write the merges of dictmergers down, and combining adds up each key's in
   // their order. Other builders must not need one range.
@@ -710,7 +733,8 @@ class LoopEmitter {
       llvm::Value* outside =
           emitter_.load_field(ir_.getPtrTy(), partial.scope, offsetof(runtime::Scope, parent));
       emitter_.store_field(outside, emitter_.worker, offsetof(runtime::Worker, scope));
-      llvm::Constant* logs = descriptor(make_init(DictParts::kLogs), runtime::kLoopRanges);
+      llvm::Constant* logs =
+          descriptor(make_init(DictParts::kLogs), runtime::kLoopRanges | runtime::kLoopFreeRanges);
       llvm::Value* first_part = emitter_.i64(ir::kDistinctKeysIterations);
       llvm::Value* code = emitter_.call(
           "weld_rt_run_rest", {emitter_.worker, logs, captures_, first_part, count_, partial.state});
@@ -817,9 +841,15 @@ class LoopEmitter {
       } else if (!builder.by_blocks && !builder.places_apart) {
         const PartialArray partials{inside.offset(combine_->getArg(2), builder.offset_bytes), partial_bytes(),
                                     combine_->getArg(3)};
-        const bool in_order = builder.keyed_order && !builder.type.as<ir::DictMergerType>();
-        held = in_order ? combine_ranges(inside, held, partials)
-                        : builder_ops(builder.type).combine(inside, held, partials, loop_.span());
+        if (builder.type.as<ir::DictMergerType>()) {
+          DictUse use = emitter_.noted_dict_use(loop_);
+          use.keeps_order = use.keeps_order && builder.keeps_order;
+          combine_dict_parts(inside, held, partials, use, loop_.span());
+          replace_part(state, builder, held);
+          continue;
+        }
+        held = builder.keyed_order ? combine_ranges(inside, held, partials)
+                                   : builder_ops(builder.type).combine(inside, held, partials, loop_.span());
       }
       replace_part(state, builder, held);
     }

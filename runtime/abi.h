@@ -58,6 +58,7 @@ struct IterateScope {
 };
 
 struct DictPart;
+struct DictLog;
 
 /// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when
 /// empty; probing is linear from `hash32 >> slot_shift & slot_mask`, so that the order of the slots is about
@@ -74,12 +75,9 @@ struct Dict {
   std::uint64_t seed;       ///< of the process, mixed into every hash; odd
   std::uint64_t hash_bits;  ///< of hash32 that tell slots apart, the lower ones: 32, fewer in a partition
 
-  // While a loop fills its parts in parallel (dict_parts.h).
-  DictPart* part;             ///< null: a table that keeps what it is given
-  std::byte* log_entries;     ///< merges are written down here, in their order; null: they go to the table
-  std::uint32_t* log_hashes;  ///< hash32 of each
-  std::int64_t log_size;
-  std::int64_t log_capacity;
+  // While a loop fills its parts (dict_parts.h).
+  DictPart* part;           ///< null: a table that keeps what it is given
+  DictLog* log;             ///< merges are written down here; null: they go to the table
   std::int64_t num_merges;  ///< into the table, since it was empty
   std::uint32_t* sequence;  ///< of a partition: the number of each entry's first merge
 };
@@ -228,7 +226,7 @@ using SortComparator = std::int32_t (*)(Worker* worker, void* captures, const vo
 using SortWords = void (*)(const std::byte* keys, std::int64_t begin, std::int64_t end, std::uint64_t* words);
 
 /// Merges records of a part (dict_parts.h), at most kRecordsAtOnce, into a partition's table. The number of a
-/// record in its run counts on from `first_sequence`.
+/// merge in its part counts on from `first_sequence`.
 using DictAggregate = ErrorCode (*)(Worker* worker, Dict* table, const std::byte* records, std::int64_t count,
                                     std::uint64_t first_sequence);
 /// Merges all entries of a table, in their order.
@@ -238,7 +236,9 @@ using DictCombine = ErrorCode (*)(Worker* worker, Dict* into, const Dict* from);
 struct DictMergeOps {
   DictAggregate aggregate;
   DictCombine combine;
-  std::int64_t is_ordered;  ///< results depend on the order of merges
+  std::int64_t is_ordered;   ///< results depend on the order of merges
+  std::int64_t keeps_order;  ///< entries are wanted in the order of their first merge
+  std::int64_t has_slots;    ///< keys will be looked up
 };
 
 /// Adds an entry, copying key and value; a key that is already there is kDeserializationError.

@@ -172,8 +172,17 @@ Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept;
 /// An empty dictionary for a part of a loop. `kind` is a DictPartKind (dict_parts.h).
 Dict* weld_rt_dict_part(Worker* worker, std::int64_t entry_bytes, std::uint32_t kind) noexcept;
 
-/// Empties the log of a part; to be called when it has no room.
+/// Begins a chunk of a part's log for a partition whose last one is full, and returns where its first record
+/// goes, or null.
+std::byte* weld_rt_dict_chunk(Worker* worker, Dict* dict, std::uint64_t partition) noexcept;
+
+/// Writes down what a part's table still holds, before its log goes on: merges of one group of lanes may go
+/// to both.
 ErrorCode weld_rt_dict_spill(Worker* worker, Dict* dict) noexcept;
+
+/// Whether one range of a loop should write the rest of its merges down, rather than go on with the table
+/// that the first `num_merges` of them filled: 0 or 1.
+std::uint32_t weld_rt_dict_logs_rest(Worker* worker, const Dict* dict, std::int64_t num_merges) noexcept;
 
 /// Adds the total of all parts, in their order, to `into`. `parts` points to the first of `count` pointers,
 /// `stride_bytes` apart. In parallel when large.

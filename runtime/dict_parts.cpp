@@ -1,6 +1,7 @@
 #include "runtime/dict_parts.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -18,7 +19,11 @@ namespace {
 // of the one they share.
 constexpr std::int64_t kSmallTableBytes = std::int64_t{1} << 20;
 constexpr std::int64_t kLargeTableBytes = std::int64_t{8} << 20;
-constexpr std::int64_t kLogRecords = 32 * 1024;
+// A table with more keys than that is out of a core's cache: its merges had better be partitioned.
+constexpr std::int64_t kCachedKeys = 64 * 1024;
+// Blocks of chunks fill huge pages.
+constexpr std::int64_t kFirstChunkBlockBytes = (std::int64_t{2} << 20) - sizeof(Block);
+constexpr std::int64_t kChunkBlockBytes = (std::int64_t{4} << 20) - sizeof(Block);
 constexpr std::int64_t kSerialEntries = 32 * 1024;  // fewer are combined one by one
 
 std::int64_t table_entries(std::int64_t bytes, std::int64_t entry_bytes) {
@@ -40,94 +45,103 @@ std::byte* allocate_beside(Worker* worker, Dict& dict, std::int64_t bytes) noexc
 }
 
 ErrorCode begin_log(Worker* worker, Dict& dict) noexcept {
-  std::byte* log = allocate_beside(worker, dict, kLogRecords * (dict.entry_bytes + 4));
+  std::byte* log = allocate_beside(worker, dict, sizeof(DictLog));
   if (!log) return ErrorCode::kOutOfMemory;
-  dict.log_entries = log;
-  dict.log_hashes = reinterpret_cast<std::uint32_t*>(log + kLogRecords * dict.entry_bytes);
-  dict.log_capacity = kLogRecords;
-  dict.log_size = 0;
+  std::memset(log, 0, sizeof(DictLog));
+  dict.part->log = reinterpret_cast<DictLog*>(log);
   return ErrorCode::kSuccess;
 }
 
-// kBytes is the entry's size where not 0.
-template <std::int64_t kBytes>
-void partition(DictRun& run, const std::byte* entries, const std::uint32_t* hashes,
-               std::int64_t entry_bytes) {
-  const auto size = static_cast<std::size_t>(kBytes ? kBytes : entry_bytes);
-  const std::int64_t stride = record_bytes(kBytes ? kBytes : entry_bytes);
-  std::byte* next[kPartitions];
-  for (std::int64_t p = 0; p < kPartitions; ++p) next[p] = run.records() + run.begin[p] * stride;
-  for (std::int64_t i = 0; i < run.num_records; ++i) {
-    const std::uint64_t hash = hashes[i];
-    std::byte*& place = next[hash >> (32 - kPartitionBits)];
-    const std::uint64_t header = hash << 32 | static_cast<std::uint64_t>(i);
-    std::memcpy(place, &header, 8);
-    std::memcpy(place + 8, entries + static_cast<std::size_t>(i) * size, size);
-    place += stride;
-  }
+// A block in front of whose chunks is the link to the one before.
+bool add_chunks(Worker* worker, Dict& dict, std::int64_t chunk_bytes) noexcept {
+  DictLog& log = *dict.part->log;
+  const std::int64_t bytes =
+      std::max(log.last_block ? kChunkBlockBytes : kFirstChunkBlockBytes, 16 * chunk_bytes);
+  std::byte* block = allocate_beside(worker, dict, bytes);
+  if (!block) return false;
+  std::memcpy(block, &log.last_block, sizeof log.last_block);
+  log.last_block = block;
+  const std::int64_t after =
+      -static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(block)) & (chunk_bytes - 1);
+  log.fresh =
+      block + (after >= static_cast<std::int64_t>(sizeof log.last_block) ? after : after + chunk_bytes);
+  log.fresh_end = block + bytes;
+  return true;
 }
 
-// Makes a run of entries that stand in the order of their merges.
-ErrorCode add_run(Worker* worker, Dict& dict, const std::byte* entries, const std::uint32_t* hashes,
-                  std::int64_t count) noexcept {
-  std::byte* block = allocate_beside(
-      worker, dict, static_cast<std::int64_t>(sizeof(DictRun)) + count * record_bytes(dict.entry_bytes));
-  if (!block) return ErrorCode::kOutOfMemory;
-  auto& run = *reinterpret_cast<DictRun*>(block);
-  std::memset(&run, 0, sizeof run);
-  run.num_records = count;
-  for (std::int64_t i = 0; i < count; ++i) ++run.begin[(hashes[i] >> (32 - kPartitionBits)) + 1];
-  for (std::int64_t p = 0; p < kPartitions; ++p) run.begin[p + 1] += run.begin[p];
-  switch (dict.entry_bytes) {
-    case 8:
-      partition<8>(run, entries, hashes, 8);
-      break;
-    case 16:
-      partition<16>(run, entries, hashes, 16);
-      break;
-    case 24:
-      partition<24>(run, entries, hashes, 24);
-      break;
-    default:
-      partition<0>(run, entries, hashes, dict.entry_bytes);
+void free_log(Worker* worker, Dict& dict) noexcept {
+  DictLog* log = dict.part->log;
+  if (!log) return;
+  for (std::byte* block = log->last_block; block;) {
+    std::byte* before;
+    std::memcpy(&before, block, sizeof before);
+    weld_rt_free(worker, block);
+    block = before;
   }
-  DictPart& part = *dict.part;
-  (part.last_run ? part.last_run->next : part.first_run) = &run;
-  part.last_run = &run;
-  return ErrorCode::kSuccess;
+  weld_rt_free(worker, reinterpret_cast<std::byte*>(log));
+  dict.part->log = dict.log = nullptr;
 }
 
+// Writes down what the table holds, in its order, and empties it.
 ErrorCode spill_table(Worker* worker, Dict& dict) noexcept {
   if (dict.num_entries == 0) return ErrorCode::kSuccess;
   const Scratch scratch(*worker, dict.num_entries * 4);
   if (!scratch) return ErrorCode::kOutOfMemory;
+  if (!dict.part->log) {
+    const ErrorCode code = begin_log(worker, dict);
+    if (code != ErrorCode::kSuccess) return code;
+  }
   auto* hashes = scratch.as<std::uint32_t>();
   for (std::uint64_t slot = 0; slot <= dict.slot_mask; ++slot) {
     const std::uint64_t filled = dict.slots[slot];
     if (filled != 0)
       hashes[static_cast<std::uint32_t>(filled) - 1] = static_cast<std::uint32_t>(filled >> 32);
   }
-  const ErrorCode code = add_run(worker, dict, dict.entries, hashes, dict.num_entries);
-  if (code != ErrorCode::kSuccess) return code;
+  const auto bytes = static_cast<std::size_t>(dict.entry_bytes);
+  const std::int64_t stride = record_bytes(dict.entry_bytes);
+  const auto mask = static_cast<std::uintptr_t>(chunk_bytes(stride) - 1);
+  DictLog& log = *dict.part->log;
+  for (std::int64_t i = 0; i < dict.num_entries; ++i) {
+    const std::uint64_t hash = hashes[i];
+    std::byte*& next = log.next[hash >> (32 - kPartitionBits)];
+    if ((reinterpret_cast<std::uintptr_t>(next) & mask) == 0 &&
+        !weld_rt_dict_chunk(worker, &dict, hash >> (32 - kPartitionBits)))
+      return ErrorCode::kOutOfMemory;
+    const std::uint64_t header = hash << 32 | static_cast<std::uint64_t>(log.num_merges++);
+    std::memcpy(next, &header, 8);
+    std::memcpy(next + 8, dict.entries + static_cast<std::size_t>(i) * bytes, bytes);
+    next += stride;
+  }
   std::memset(dict.slots, 0, (dict.slot_mask + 1) * sizeof *dict.slots);
   dict.num_entries = 0;
   dict.num_merges = 0;
   return ErrorCode::kSuccess;
 }
 
-// What is in the table was merged before what is in the log.
-ErrorCode spill(Worker* worker, Dict& dict) noexcept {
-  const ErrorCode code = spill_table(worker, dict);
-  if (code != ErrorCode::kSuccess || dict.log_size == 0) return code;
-  const std::int64_t count = dict.log_size;
-  dict.log_size = 0;
-  return add_run(worker, dict, dict.log_entries, dict.log_hashes, count);
+// Calls `f(first, count)` for the records of each chunk of a partition, in the order of their merges, until
+// it fails.
+template <class F>
+ErrorCode for_each_chunk(const DictLog& log, std::int64_t partition, std::int64_t stride, F&& f) noexcept {
+  const std::int64_t bytes = chunk_bytes(stride);
+  const std::int64_t full = chunk_records(stride);
+  for (DictChunk* chunk = log.first[partition]; chunk; chunk = chunk->next) {
+    std::byte* first = reinterpret_cast<std::byte*>(chunk) + bytes - full * stride;
+    const std::int64_t count = chunk->next ? full : (log.next[partition] - first) / stride;
+    const ErrorCode code = f(first, count);
+    if (code != ErrorCode::kSuccess) return code;
+  }
+  return ErrorCode::kSuccess;
 }
 
 // Moves the table of `from` into `into`, which is empty; `from` is not to be used any more.
 void move_table(Worker* worker, Dict& into, Dict& from) noexcept {
   weld_rt_replace(worker, into.entries, from.entries);
-  weld_rt_replace(worker, reinterpret_cast<std::byte*>(into.slots), reinterpret_cast<std::byte*>(from.slots));
+  if (from.slots) {
+    weld_rt_replace(worker, reinterpret_cast<std::byte*>(into.slots),
+                    reinterpret_cast<std::byte*>(from.slots));
+  } else {
+    weld_rt_free(worker, reinterpret_cast<std::byte*>(into.slots));
+  }
   into.entries = from.entries;
   into.slots = from.slots;
   into.slot_mask = from.slot_mask;
@@ -140,13 +154,14 @@ void move_table(Worker* worker, Dict& into, Dict& from) noexcept {
 
 struct Partition {
   Scope scope;
-  Dict table;
-  std::uint32_t* places;    // of the entries, in the result
-  std::uint64_t* overflow;  // slots that found no room in their part of the result's
+  Dict table;             // its slots are given up when it is complete
+  std::uint64_t* filled;  // slots that hold an entry, in their order
+  std::int64_t first_entry;
+  std::uint32_t* places;  // of the entries in the result; null: they follow `first_entry`
   std::int64_t num_overflow;
 };
 
-// The way from the runs of all parts to one dictionary.
+// The way from the records of all parts to one dictionary.
 class Combination {
  public:
   Combination(Worker& worker, std::byte* parts, std::int64_t stride_bytes, std::int64_t num_parts,
@@ -156,9 +171,11 @@ class Combination {
         stride_bytes_(stride_bytes),
         num_parts_(num_parts),
         ops_(ops),
-        memory_(worker, kPartitions * static_cast<std::int64_t>(sizeof(Partition))) {
+        memory_(worker, kPartitions * static_cast<std::int64_t>(sizeof(Partition)) +
+                            num_parts * static_cast<std::int64_t>(sizeof(std::uint64_t))) {
     if (!memory_) return;
     partitions_ = memory_.as<Partition>();
+    first_merges_ = reinterpret_cast<std::uint64_t*>(partitions_ + kPartitions);
     std::memset(static_cast<void*>(partitions_), 0, kPartitions * sizeof(Partition));
     for (std::int64_t p = 0; p < kPartitions; ++p) begin_list(partitions_[p].scope.blocks);
   }
@@ -174,45 +191,40 @@ class Combination {
     if (!partitions_) return ErrorCode::kOutOfMemory;
     result_ = &result;
     ErrorCode code = for_each_morsel(worker_, num_parts_, 1, spill_parts, this);
-    if (code == ErrorCode::kSuccess) code = count_records();
+    if (code == ErrorCode::kSuccess) code = count_merges();
     if (code == ErrorCode::kSuccess) code = for_each_morsel(worker_, kPartitions, 1, aggregate, this);
     if (code != ErrorCode::kSuccess) return code;
-    free_runs();
+    free_logs();
     code = allocate_result();
-    if (code == ErrorCode::kSuccess) code = place_entries();
-    if (code == ErrorCode::kSuccess) code = for_each_morsel(worker_, kPartitions, 1, place_slots, this);
+    if (code == ErrorCode::kSuccess && ops_.keeps_order) code = place_entries();
+    if (code == ErrorCode::kSuccess && (ops_.has_slots || !ops_.keeps_order))
+      code = for_each_morsel(worker_, kPartitions, 1, place_partitions, this);
     if (code == ErrorCode::kSuccess) place_overflow();
     return code;
   }
 
  private:
   Dict& part(std::int64_t index) const { return **reinterpret_cast<Dict**>(parts_ + index * stride_bytes_); }
-  template <class F>
-  void for_each_run(F&& f) const {
-    for (std::int64_t i = 0; i < num_parts_; ++i) {
-      for (DictRun* run = part(i).part->first_run; run; run = run->next) f(part(i), *run);
-    }
-  }
 
   static ErrorCode spill_parts(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
     const auto& all = *static_cast<const Combination*>(self);
     for (std::int64_t i = begin; i < end; ++i) {
-      const ErrorCode code = spill(worker, all.part(i));
+      const ErrorCode code = spill_table(worker, all.part(i));
       if (code != ErrorCode::kSuccess) return code;
     }
     return ErrorCode::kSuccess;
   }
 
-  ErrorCode count_records() {
-    for_each_run([&](Dict&, DictRun& run) {
-      run.first_sequence = num_records_;
-      num_records_ += static_cast<std::uint64_t>(run.num_records);
-    });
-    return num_records_ > UINT32_MAX ? ErrorCode::kBudgetExceeded : ErrorCode::kSuccess;
+  ErrorCode count_merges() {
+    for (std::int64_t i = 0; i < num_parts_; ++i) {
+      first_merges_[i] = num_merges_;
+      if (const DictLog* log = part(i).part->log) num_merges_ += static_cast<std::uint64_t>(log->num_merges);
+    }
+    return num_merges_ > UINT32_MAX ? ErrorCode::kBudgetExceeded : ErrorCode::kSuccess;
   }
 
   static ErrorCode aggregate(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
-    const auto& all = *static_cast<const Combination*>(self);
+    auto& all = *static_cast<Combination*>(self);
     for (std::int64_t p = begin; p < end; ++p) {
       Scope* const outside = worker->scope;
       all.partitions_[p].scope.parent = outside;
@@ -224,46 +236,73 @@ class Combination {
     return ErrorCode::kSuccess;
   }
 
-  ErrorCode aggregate_partition(Worker* worker, std::int64_t p) const {
-    constexpr std::int64_t kFirstEntries = 1024;
+  ErrorCode aggregate_partition(Worker* worker, std::int64_t p) {
     Dict& table = partitions_[p].table;
     const std::int64_t entry_bytes = part(0).entry_bytes;
     const std::int64_t stride = record_bytes(entry_bytes);
-    if (!make_dict(worker, table, entry_bytes, kFirstEntries, 32 - kPartitionBits))
-      return ErrorCode::kOutOfMemory;
-    table.sequence = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, kFirstEntries * 4));
-    if (!table.sequence) return ErrorCode::kOutOfMemory;
-    for (std::int64_t i = 0; i < num_parts_; ++i) {
-      for (DictRun* run = part(i).part->first_run; run; run = run->next) {
-        if (must_poll(*worker)) {
-          if (const ErrorCode code = weld_rt_poll(worker); code != ErrorCode::kSuccess) return code;
-        }
-        for (std::int64_t begin = run->begin[p]; begin < run->begin[p + 1]; begin += kRecordsAtOnce) {
-          const std::int64_t count = std::min<std::int64_t>(run->begin[p + 1] - begin, kRecordsAtOnce);
-          const ErrorCode code =
-              ops_.aggregate(worker, &table, run->records() + begin * stride, count, run->first_sequence);
-          if (code != ErrorCode::kSuccess) return code;
-        }
-      }
+    const std::int64_t capacity = expected_entries_.load(std::memory_order_relaxed);
+    if (!make_dict(worker, table, entry_bytes, capacity, 32 - kPartitionBits)) return ErrorCode::kOutOfMemory;
+    if (ops_.keeps_order) {
+      table.sequence = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, capacity * 4));
+      if (!table.sequence) return ErrorCode::kOutOfMemory;
     }
-    partitions_[p].places = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, table.num_entries * 4));
-    return partitions_[p].places ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
+    for (std::int64_t i = 0; i < num_parts_; ++i) {
+      const DictLog* log = part(i).part->log;
+      if (!log) continue;
+      if (must_poll(*worker)) {
+        if (const ErrorCode code = weld_rt_poll(worker); code != ErrorCode::kSuccess) return code;
+      }
+      const ErrorCode code = for_each_chunk(*log, p, stride, [&](std::byte* first, std::int64_t count) {
+        ErrorCode merged = ErrorCode::kSuccess;
+        for (std::int64_t begin = 0; begin < count && merged == ErrorCode::kSuccess; begin += kRecordsAtOnce)
+          merged = ops_.aggregate(worker, &table, first + begin * stride,
+                                  std::min<std::int64_t>(count - begin, kRecordsAtOnce), first_merges_[i]);
+        return merged;
+      });
+      if (code != ErrorCode::kSuccess) return code;
+    }
+    note_entries(table.num_entries);
+    return give_up_slots(worker, partitions_[p]);
   }
 
-  void free_runs() {
-    for (std::int64_t i = 0; i < num_parts_; ++i) {
-      DictPart& each = *part(i).part;
-      for (DictRun* run = each.first_run; run;) {
-        DictRun* const next = run->next;
-        weld_rt_free(&worker_, reinterpret_cast<std::byte*>(run));
-        run = next;
-      }
-      each.first_run = each.last_run = nullptr;
+  // Partitions have about as many keys each, so that one tells of the next how large its table becomes.
+  void note_entries(std::int64_t count) {
+    const std::int64_t likely = count + count / 8;
+    std::int64_t expected = expected_entries_.load(std::memory_order_relaxed);
+    while (expected < likely &&
+           !expected_entries_.compare_exchange_weak(expected, likely, std::memory_order_relaxed)) {
     }
+  }
+
+  // The slots that are used stay, without those between.
+  ErrorCode give_up_slots(Worker* worker, Partition& partition) const {
+    Dict& table = partition.table;
+    if (ops_.has_slots) {
+      partition.filled = reinterpret_cast<std::uint64_t*>(
+          weld_rt_allocate(worker, std::max<std::int64_t>(table.num_entries, 1) * 8));
+      if (!partition.filled) return ErrorCode::kOutOfMemory;
+      std::uint64_t* next = partition.filled;
+      for (std::uint64_t slot = 0; slot <= table.slot_mask; ++slot) {
+        if (table.slots[slot] != 0) *next++ = table.slots[slot];
+      }
+    }
+    weld_rt_free(worker, reinterpret_cast<std::byte*>(table.slots));
+    table.slots = nullptr;
+    state_of(worker).heap.resize(Block::of(table.entries), table.num_entries * table.entry_bytes);
+    if (!ops_.keeps_order) return ErrorCode::kSuccess;
+    partition.places = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, table.num_entries * 4));
+    return partition.places ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
+  }
+
+  void free_logs() {
+    for (std::int64_t i = 0; i < num_parts_; ++i) free_log(&worker_, part(i));
   }
 
   ErrorCode allocate_result() {
-    for (std::int64_t p = 0; p < kPartitions; ++p) num_entries_ += partitions_[p].table.num_entries;
+    for (std::int64_t p = 0; p < kPartitions; ++p) {
+      partitions_[p].first_entry = num_entries_;
+      num_entries_ += partitions_[p].table.num_entries;
+    }
     if (num_entries_ > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
     Dict& result = *result_;
     result.entry_bytes = part(0).entry_bytes;
@@ -271,8 +310,9 @@ class Combination {
     result.hash_bits = 32;
     result.num_entries = num_entries_;
     result.entry_capacity = std::max<std::int64_t>(num_entries_, 1);
-    const std::int64_t num_slots = std::max(slots_for(num_entries_), kPartitions);
     result.entries = weld_rt_allocate(&worker_, result.entry_capacity * result.entry_bytes);
+    if (!ops_.has_slots) return result.entries ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
+    const std::int64_t num_slots = std::max(slots_for(num_entries_), kPartitions);
     std::byte* slots = result.entries ? weld_rt_allocate(&worker_, num_slots * 8) : nullptr;
     set_slots(result, reinterpret_cast<std::uint64_t*>(slots), num_slots);
     return slots ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
@@ -285,9 +325,9 @@ class Combination {
     constexpr std::uint64_t kChunkEntries = 32 * 1024;
     constexpr std::uint64_t kMaxChunk = std::uint64_t{1} << 24;
     const std::uint64_t entries = std::max<std::uint64_t>(static_cast<std::uint64_t>(num_entries_), 1);
-    chunk_ = std::min(std::bit_ceil(kChunkEntries * std::max<std::uint64_t>(num_records_ / entries, 1)),
-                      kMaxChunk);
-    const auto num_chunks = static_cast<std::int64_t>((num_records_ + chunk_ - 1) / chunk_);
+    chunk_ =
+        std::min(std::bit_ceil(kChunkEntries * std::max<std::uint64_t>(num_merges_ / entries, 1)), kMaxChunk);
+    const auto num_chunks = static_cast<std::int64_t>((num_merges_ + chunk_ - 1) / chunk_);
     const Scratch first(worker_, (num_chunks + 1) * 8);
     if (!first) return ErrorCode::kOutOfMemory;
     first_entry_ = first.as<std::int64_t>();
@@ -376,48 +416,61 @@ class Combination {
     return ErrorCode::kSuccess;
   }
 
-  // --- Slots. Those of a partition are one stretch of the result's, about in the order of its own.
+  // --- The rest of a partition: its entries where they keep no order, its slots, which are one stretch of
+  // the result's, in the order of its own.
 
-  static ErrorCode place_slots(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
+  static ErrorCode place_partitions(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
     const auto& all = *static_cast<const Combination*>(self);
     for (std::int64_t p = begin; p < end; ++p) {
       Partition& partition = all.partitions_[p];
-      const Dict& table = partition.table;
-      const Dict& result = *all.result_;
-      const std::uint64_t stretch = (result.slot_mask + 1) / kPartitions;
-      const std::uint64_t first = static_cast<std::uint64_t>(p) * stretch;
-      std::memset(result.slots + first, 0, stretch * 8);
-      // Entries leave their place in the table's slots one by one: what overflows fits there.
-      partition.overflow = table.slots;
-      for (std::uint64_t i = 0; i <= table.slot_mask; ++i) {
-        const std::uint64_t filled = table.slots[i];
-        if (filled == 0) continue;
-        const std::uint64_t index = partition.places[static_cast<std::uint32_t>(filled) - 1];
-        const std::uint64_t moved = (filled >> 32 << 32) | (index + 1);
-        std::uint64_t slot = first_slot(result, filled >> 32);
-        while (slot < first + stretch && result.slots[slot] != 0) ++slot;
-        if (slot < first + stretch) {
-          result.slots[slot] = moved;
-        } else {
-          partition.overflow[partition.num_overflow++] = moved;
-        }
+      if (!all.ops_.keeps_order) {
+        const Dict& table = partition.table;
+        const auto bytes = static_cast<std::size_t>(table.entry_bytes);
+        std::memcpy(all.result_->entries + static_cast<std::size_t>(partition.first_entry) * bytes,
+                    table.entries, static_cast<std::size_t>(table.num_entries) * bytes);
       }
+      if (all.ops_.has_slots) all.place_slots(p);
       if (partition.num_overflow == 0) state_of(worker).heap.free_all(partition.scope.blocks);
     }
     return ErrorCode::kSuccess;
+  }
+
+  void place_slots(std::int64_t p) const {
+    Partition& partition = partitions_[p];
+    const Dict& result = *result_;
+    const std::uint64_t stretch = (result.slot_mask + 1) / kPartitions;
+    const std::uint64_t first = static_cast<std::uint64_t>(p) * stretch;
+    std::memset(result.slots + first, 0, stretch * 8);
+    for (std::int64_t i = 0; i < partition.table.num_entries; ++i) {
+      const std::uint64_t filled = partition.filled[i];
+      const std::uint64_t entry = (filled & 0xffffffff) - 1;
+      const std::uint64_t index = partition.places
+                                      ? partition.places[entry]
+                                      : static_cast<std::uint64_t>(partition.first_entry) + entry;
+      const std::uint64_t moved = (filled >> 32 << 32) | (index + 1);
+      std::uint64_t slot = first_slot(result, filled >> 32);
+      while (slot < first + stretch && result.slots[slot] != 0) ++slot;
+      if (slot < first + stretch) {
+        result.slots[slot] = moved;
+      } else {
+        partition.filled[partition.num_overflow++] = moved;  // where those were that have their place
+      }
+    }
   }
 
   void place_overflow() {
     const Dict& result = *result_;
     for (std::int64_t p = 0; p < kPartitions; ++p) {
       for (std::int64_t i = 0; i < partitions_[p].num_overflow; ++i) {
-        const std::uint64_t moved = partitions_[p].overflow[i];
+        const std::uint64_t moved = partitions_[p].filled[i];
         std::uint64_t slot = first_slot(result, moved >> 32);
         while (result.slots[slot] != 0) slot = (slot + 1) & result.slot_mask;
         result.slots[slot] = moved;
       }
     }
   }
+
+  static constexpr std::int64_t kFirstEntries = 1024;
 
   Worker& worker_;
   std::byte* parts_;
@@ -426,8 +479,10 @@ class Combination {
   const DictMergeOps& ops_;
   Scratch memory_;
   Partition* partitions_ = nullptr;
+  std::uint64_t* first_merges_ = nullptr;  // of each part: the number of its first merge
+  std::atomic<std::int64_t> expected_entries_{kFirstEntries};
   Dict* result_ = nullptr;
-  std::uint64_t num_records_ = 0;
+  std::uint64_t num_merges_ = 0;
   std::int64_t num_entries_ = 0;
   std::uint64_t chunk_ = 0;              // numbers of merges; a power of two, at least 64
   std::int64_t* first_entry_ = nullptr;  // of each chunk
@@ -448,7 +503,8 @@ ErrorCode shed(Worker* worker, Dict& dict) noexcept {
   // Not worth a table of its own: fewer than half of the merges met a key that was there.
   const bool reduces = is_largest && dict.num_merges >= 2 * dict.num_entries;
   const ErrorCode code = spill_table(worker, dict);
-  return code == ErrorCode::kSuccess && !reduces && !dict.log_entries ? begin_log(worker, dict) : code;
+  if (code == ErrorCode::kSuccess && !reduces) dict.log = dict.part->log;
+  return code;
 }
 
 extern "C" {
@@ -466,8 +522,10 @@ Dict* weld_rt_dict_part(Worker* worker, std::int64_t entry_bytes, std::uint32_t 
   if (is_made) {
     made->dict.part = &made->part;
     made->part.kind = static_cast<DictPartKind>(kind);
-    if (made->part.kind == DictPartKind::kLogs)
+    if (made->part.kind == DictPartKind::kLogs) {
       is_made = begin_log(worker, made->dict) == ErrorCode::kSuccess;
+      made->dict.log = made->part.log;
+    }
   }
   if (!is_made) {
     weld_rt_scope_end(worker, &scope);
@@ -477,8 +535,26 @@ Dict* weld_rt_dict_part(Worker* worker, std::int64_t entry_bytes, std::uint32_t 
   return &made->dict;
 }
 
+std::byte* weld_rt_dict_chunk(Worker* worker, Dict* dict, std::uint64_t partition) noexcept {
+  DictLog& log = *dict->part->log;
+  const std::int64_t stride = record_bytes(dict->entry_bytes);
+  const std::int64_t bytes = chunk_bytes(stride);
+  if (log.fresh_end - log.fresh < bytes && !add_chunks(worker, *dict, bytes)) return nullptr;
+  auto* chunk = reinterpret_cast<DictChunk*>(log.fresh);
+  log.fresh += bytes;
+  chunk->next = nullptr;
+  std::byte*& next = log.next[partition];
+  (next ? reinterpret_cast<DictChunk*>(next - bytes)->next : log.first[partition]) = chunk;
+  next = reinterpret_cast<std::byte*>(chunk) + bytes - chunk_records(stride) * stride;
+  return next;
+}
+
 ErrorCode weld_rt_dict_spill(Worker* worker, Dict* dict) noexcept {
-  return spill(worker, *dict);
+  return spill_table(worker, *dict);
+}
+
+std::uint32_t weld_rt_dict_logs_rest(Worker* worker, const Dict* dict, std::int64_t num_merges) noexcept {
+  return worker->may_fork || !expects_at_most(kCachedKeys, dict->num_entries, num_merges) ? 1 : 0;
 }
 
 ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std::int64_t stride_bytes,
@@ -490,7 +566,7 @@ ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std
   bool has_records = false;
   for (std::int64_t i = 0; i < count; ++i) {
     num_entries += part(i)->num_entries;
-    has_records = has_records || part(i)->log_entries || part(i)->part->first_run;
+    has_records = has_records || part(i)->part->log;
   }
   const bool is_fresh = into->num_entries == 0 && !into->part;
   const bool is_large = worker->may_fork && count > 1 && num_entries > kSerialEntries;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "runtime/abi.h"
@@ -8,11 +10,13 @@
 //
 // A part begins as a table. One that may leave the order of merges open (integers, min, max) is kept small
 // enough for the caches while many merges meet the same key; when they do not, its entries are spilled as
-// records, and from there on merges are only written down (Dict::log_entries), hashes beside them. Full logs
-// are spilled too: as a run of records, partitioned by the upper bits of the hash, in order inside of each
-// partition. Combining gives each partition a table, which takes its records run by run: all partitions at
-// once, without locks, and each key's values in the order of the loop. So sums that depend on the order are
-// those of one thread. The entries are put in the order of their first merge at the end.
+// records, and from there on merges are only written down. Records go straight to the partition of their
+// hash's upper bits: each has a list of chunks, and merges write to the end of 256 of them, which the cache
+// of a core holds. Combining gives each partition a table, which takes the records of all parts, one part
+// after the other: all partitions at once, without locks, and each key's values in the order of the loop. So
+// sums that depend on the order are those of one thread. The tables of partitions become one dictionary
+// without a look at their keys: entries are copied, in the order of their first merge where anybody sees it,
+// and the slots of a partition are a stretch of the whole's.
 
 namespace weld::runtime {
 
@@ -26,26 +30,41 @@ enum class DictPartKind : std::uint32_t {
   kLogs,           ///< a log from the beginning
 };
 
-/// A record: `hash32 << 32 | number in the run`, then the entry.
-inline std::int64_t record_bytes(std::int64_t entry_bytes) {
+/// A record: `hash32 << 32 | number of the merge in its part`, then the entry.
+constexpr std::int64_t record_bytes(std::int64_t entry_bytes) {
   return 8 + (entry_bytes + 7) / 8 * 8;
 }
 
-/// The records of a run follow in the same block.
-struct DictRun {
-  DictRun* next;
-  std::uint64_t first_sequence;
-  std::int64_t num_records;
-  std::uint32_t begin[kPartitions + 1];  ///< of each partition's records
-
-  std::byte* records() { return reinterpret_cast<std::byte*>(this + 1); }
+/// Records fill a chunk up to its end, after the link and what is left of the division.
+struct DictChunk {
+  DictChunk* next;
 };
-static_assert(sizeof(DictRun) % 8 == 0);
+
+/// A power of two, and the alignment of chunks: where a record ends at a multiple of it, the chunk is full.
+constexpr std::int64_t chunk_bytes(std::int64_t record_bytes) {
+  constexpr std::int64_t kMinBytes = 4096;
+  constexpr std::int64_t kMinRecords = 4;
+  const std::int64_t bytes = kMinRecords * record_bytes + static_cast<std::int64_t>(sizeof(DictChunk));
+  return std::max(kMinBytes, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes))));
+}
+constexpr std::int64_t chunk_records(std::int64_t record_bytes) {
+  return (chunk_bytes(record_bytes) - static_cast<std::int64_t>(sizeof(DictChunk))) / record_bytes;
+}
+
+/// The merges that a part wrote down. Generated code adds records, and asks for a chunk where `next` is a
+/// multiple of its size.
+struct DictLog {
+  std::byte* next[kPartitions];  ///< where each partition's next record goes; null: it has none
+  std::int64_t num_merges;       ///< numbers given to records
+  DictChunk* first[kPartitions];
+  std::byte* fresh;  ///< what is left of the last block of chunks
+  std::byte* fresh_end;
+  std::byte* last_block;
+};
 
 struct DictPart {
   DictPartKind kind;
-  DictRun* first_run;
-  DictRun* last_run;
+  DictLog* log;  ///< null: nothing was written down
 };
 
 /// Whether a full table of a part should be emptied rather than grow.

@@ -495,8 +495,8 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
     constexpr std::int64_t kRangesPerThread = 2;
     max_ranges = std::min<std::int64_t>(max_ranges, descriptor.max_ranges);
     if (descriptor.flags & kLoopFreeRanges)
-      max_ranges =
-          std::min(max_ranges, kRangesPerThread * (caller.may_fork ? caller.run->settings().threads : 1));
+      max_ranges = std::min<std::int64_t>(
+          max_ranges, caller.may_fork ? kRangesPerThread * caller.run->settings().threads : 1);
     const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations, max_ranges);
     cut = {ranges.range_iterations, ranges.num_ranges, UnitLoop::Parts::kRanges};
   }

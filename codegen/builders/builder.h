@@ -51,6 +51,9 @@ extern const BuilderOps& vecmerger_ops;
 
 /// A partial state of a dictmerger that goes about it in one way (runtime/dict_parts.h).
 Value create_dict_part(Emitter& emitter, const Value& outer, runtime::DictPartKind kind, ir::Span span);
+/// BuilderOps::combine for a dictmerger whose dictionary is for that use.
+void combine_dict_parts(Emitter& emitter, const Value& into, const PartialArray& parts, const DictUse& use,
+                        ir::Span span);
 
 /// Merges a value of the merge type, or lanes of it.
 Value merge_any(Emitter& emitter, const Value& builder, const Value& value, ir::Span span);

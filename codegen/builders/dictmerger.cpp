@@ -46,50 +46,69 @@ void merge_into_table(Emitter& emitter, ir::Type type, llvm::Value* dict, const 
   emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
 }
 
-// Makes room for `count` more in a log. The number of those that are there.
-llvm::Value* reserve_log(Emitter& emitter, llvm::Value* dict, std::int64_t count, ir::Span span) {
+// The number of merges that a log has.
+llvm::Value* merges_of_log(Emitter& emitter, llvm::Value* log) {
+  return emitter.load_field(emitter.ir.getInt64Ty(), log, offsetof(runtime::DictLog, num_merges));
+}
+
+// Writes a record at the end of the hash's partition (runtime/dict_parts.h).
+void append_to_log(Emitter& emitter, const EntryType& entry, llvm::Value* dict, llvm::Value* log,
+                   const Value& key, const Value& value, llvm::Value* hash, llvm::Value* number,
+                   ir::Span span) {
   auto& ir = emitter.ir;
-  llvm::Value* needed = ir.CreateAdd(dict_field(emitter, dict, offsetof(Dict, log_size)), emitter.i64(count));
-  emitter.when(ir.CreateICmpSGT(needed, dict_field(emitter, dict, offsetof(Dict, log_capacity))),
-               [&] { emitter.check(emitter.call("weld_rt_dict_spill", {emitter.worker, dict}), span); });
-  return dict_field(emitter, dict, offsetof(Dict, log_size));
-}
-
-llvm::Value* log_entry(Emitter& emitter, const EntryType& entry, llvm::Value* dict, llvm::Value* index) {
-  llvm::Value* log = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_entries));
-  return emitter.element_address(log, index, entry_bytes(emitter, entry));
-}
-
-llvm::Value* log_hash(Emitter& emitter, llvm::Value* dict, llvm::Value* index) {
-  llvm::Value* hashes = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_hashes));
-  return emitter.element_address(hashes, index, 4);
-}
-
-void append_to_log(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
-                   llvm::Value* hash, ir::Span span) {
-  const EntryType entry = entry_type(type);
-  llvm::Value* size = reserve_log(emitter, dict, 1, span);
-  llvm::Value* address = log_entry(emitter, entry, dict, size);
-  emitter.store(key, address);
-  emitter.store(value, entry_value_address(emitter, entry, address));
-  emitter.ir.CreateStore(emitter.ir.CreateTrunc(hash, emitter.ir.getInt32Ty()),
-                         log_hash(emitter, dict, size));
-  emitter.store_field(emitter.ir.CreateAdd(size, emitter.i64(1)), dict, offsetof(Dict, log_size));
+  const std::int64_t bytes = runtime::record_bytes(entry_bytes(emitter, entry));
+  static_assert(offsetof(runtime::DictLog, next) == 0);
+  llvm::Value* partition = ir.CreateLShr(hash, 32 - runtime::kPartitionBits);
+  llvm::Value* next = emitter.element_address(log, partition, 8);
+  llvm::Value* place = ir.CreateLoad(ir.getPtrTy(), next);
+  llvm::Value* in_chunk =
+      ir.CreateAnd(ir.CreatePtrToInt(place, ir.getInt64Ty()), emitter.i64(runtime::chunk_bytes(bytes) - 1));
+  const ir::Type address{};
+  llvm::Value* record = emitter
+                            .branch(
+                                ir.CreateIsNull(in_chunk),
+                                [&] {
+                                  llvm::Value* first =
+                                      emitter.call("weld_rt_dict_chunk", {emitter.worker, dict, partition});
+                                  emitter.fail_if(ir.CreateIsNull(first), ErrorCode::kOutOfMemory, span);
+                                  return Value{address, {first}};
+                                },
+                                [&] { return Value{address, {place}}; })
+                            .scalar();
+  ir.CreateStore(ir.CreateOr(ir.CreateShl(hash, 32), number), record);
+  llvm::Value* stored = emitter.offset(record, 8);
+  emitter.store(key, stored);
+  emitter.store(value, entry_value_address(emitter, entry, stored));
+  ir.CreateStore(emitter.offset(record, bytes), next);
 }
 
 // Writes one of the two, as the dictionary says.
-void to_log_or_table(Emitter& emitter, llvm::Value* dict, const std::function<void()>& log,
-                     const std::function<void()>& table) {
-  llvm::Value* entries = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log_entries));
+void to_log_or_table(Emitter& emitter, llvm::Value* dict, ir::Span span,
+                     const std::function<void(llvm::Value* log)>& write_down,
+                     const std::function<void()>& merge) {
+  llvm::Value* log = emitter.load_field(emitter.ir.getPtrTy(), dict, offsetof(Dict, log));
   emitter.branch(
-      emitter.ir.CreateIsNull(entries), [&] { return table(), Value{}; }, [&] { return log(), Value{}; });
+      emitter.ir.CreateIsNull(log), [&] { return merge(), Value{}; },
+      [&] {
+        llvm::Value* left = dict_field(emitter, dict, offsetof(Dict, num_entries));
+        emitter.when(emitter.ir.CreateIsNotNull(left), [&] {
+          emitter.check(emitter.call("weld_rt_dict_spill", {emitter.worker, dict}), span);
+        });
+        return write_down(log), Value{};
+      });
 }
 
 void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
                  ir::Span span) {
   llvm::Value* hash = hash_key(emitter, dict, key);
   to_log_or_table(
-      emitter, dict, [&] { append_to_log(emitter, type, dict, key, value, hash, span); },
+      emitter, dict, span,
+      [&](llvm::Value* log) {
+        llvm::Value* number = merges_of_log(emitter, log);
+        append_to_log(emitter, entry_type(type), dict, log, key, value, hash, number, span);
+        emitter.store_field(emitter.ir.CreateAdd(number, emitter.i64(1)), log,
+                            offsetof(runtime::DictLog, num_merges));
+      },
       [&] {
         merge_into_table(emitter, type, dict, key, value, hash, span);
         count_merges(emitter, type, dict, emitter.i64(1));
@@ -136,17 +155,19 @@ void write_aggregate(ModuleEmitter& module, llvm::Function* function, ir::Type t
     llvm::Value* before = dict_field(emitter, table, offsetof(Dict, num_entries));
     merge_into_table(emitter, type, table, key, value, ir.CreateLShr(header, 32), {});
     llvm::Value* after = dict_field(emitter, table, offsetof(Dict, num_entries));
-    emitter.when(ir.CreateICmpNE(before, after), [&] {
+    llvm::Value* sequence = emitter.load_field(ir.getPtrTy(), table, offsetof(Dict, sequence));
+    llvm::Value* is_numbered = ir.CreateAnd(ir.CreateICmpNE(before, after), ir.CreateIsNotNull(sequence));
+    emitter.when(is_numbered, [&] {
       llvm::Value* number = ir.CreateAdd(ir.CreateAnd(header, emitter.i64(0xffffffff)), function->getArg(4));
-      llvm::Value* sequence = emitter.load_field(ir.getPtrTy(), table, offsetof(Dict, sequence));
-      ir.CreateStore(ir.CreateTrunc(number, ir.getInt32Ty()), emitter.element_address(sequence, before, 4));
+      llvm::Value* grown = emitter.load_field(ir.getPtrTy(), table, offsetof(Dict, sequence));
+      ir.CreateStore(ir.CreateTrunc(number, ir.getInt32Ty()), emitter.element_address(grown, before, 4));
     });
   });
   emitter.finish();
 }
 
 // A constant of type runtime::DictMergeOps.
-llvm::Constant* merge_ops(Emitter& emitter, ir::Type type) {
+llvm::Constant* merge_ops(Emitter& emitter, ir::Type type, const DictUse& use) {
   ModuleEmitter& module = emitter.module;
   llvm::Type* pointer = emitter.ir.getPtrTy();
   llvm::Type* i64 = emitter.ir.getInt64Ty();
@@ -156,9 +177,12 @@ llvm::Constant* merge_ops(Emitter& emitter, ir::Type type) {
   llvm::Function* aggregate =
       module.shared_function("aggregate", type, 0, {pointer, pointer, pointer, i64, i64}, nullptr,
                              [&](llvm::Function* made) { write_aggregate(module, made, type); });
-  static_assert(sizeof(runtime::DictMergeOps) == 24 && offsetof(runtime::DictMergeOps, combine) == 8 &&
-                offsetof(runtime::DictMergeOps, is_ordered) == 16);
-  llvm::Constant* fields[] = {aggregate, combine, emitter.i64(depends_on_order(emitter, type) ? 1 : 0)};
+  static_assert(sizeof(runtime::DictMergeOps) == 40 && offsetof(runtime::DictMergeOps, combine) == 8 &&
+                offsetof(runtime::DictMergeOps, is_ordered) == 16 &&
+                offsetof(runtime::DictMergeOps, keeps_order) == 24 &&
+                offsetof(runtime::DictMergeOps, has_slots) == 32);
+  llvm::Constant* fields[] = {aggregate, combine, emitter.i64(depends_on_order(emitter, type) ? 1 : 0),
+                              emitter.i64(use.keeps_order ? 1 : 0), emitter.i64(use.has_slots ? 1 : 0)};
   llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
   return new llvm::GlobalVariable(module.module(), constant->getType(), true,
                                   llvm::GlobalValue::InternalLinkage, constant, "dict_merge_ops");
@@ -173,6 +197,14 @@ Value create_dict_part(Emitter& emitter, const Value& outer, runtime::DictPartKi
                                          emitter.i32(static_cast<std::uint32_t>(kind))});
   emitter.fail_if(emitter.ir.CreateIsNull(dict), ErrorCode::kOutOfMemory, span);
   return {type, {dict}};
+}
+
+void combine_dict_parts(Emitter& emitter, const Value& into, const PartialArray& parts, const DictUse& use,
+                        ir::Span span) {
+  llvm::Value* ops = merge_ops(emitter, into.type, use);
+  emitter.check(emitter.call("weld_rt_dict_combine", {emitter.worker, into.scalar(), parts.first,
+                                                      emitter.i64(parts.stride_bytes), parts.count, ops}),
+                span);
 }
 
 namespace {
@@ -227,23 +259,19 @@ class DictMergerOps final : public BuilderOps {
       count_merges(emitter, builder.type, dict, mask ? count_lanes(emitter, mask) : emitter.i64(count));
     };
     to_log_or_table(
-        emitter, dict,
-        [&] {
-          if (!has_stored_lanes(emitter, entry_struct(emitter, entry))) {
-            const SpilledLanes values(emitter, entry.value, emitter.member(lanes, 1));
-            for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
-              append_to_log(emitter, builder.type, dict, keys.lane(emitter, lane), values.lane(emitter, lane),
-                            hashes.lane(emitter, lane), span);
-            });
-            return;
-          }
-          llvm::Value* size = reserve_log(emitter, dict, count, span);
-          llvm::Value* written = store_lanes(emitter, entry_struct(emitter, entry), lanes, mask,
-                                             log_entry(emitter, entry, dict, size));
-          const Value all_hashes{emitter.module.simd_type(ir::ScalarKind::kU32), {hashes.all(emitter)}};
-          store_lanes(emitter, ir::Type::scalar(ir::ScalarKind::kU32), all_hashes, mask,
-                      log_hash(emitter, dict, size));
-          emitter.store_field(emitter.ir.CreateAdd(size, written), dict, offsetof(Dict, log_size));
+        emitter, dict, span,
+        [&](llvm::Value* log) {
+          const SpilledLanes values(emitter, entry.value, emitter.member(lanes, 1));
+          llvm::AllocaInst* number = emitter.frame(emitter.ir.getInt64Ty(), "number");
+          emitter.ir.CreateStore(merges_of_log(emitter, log), number);
+          for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+            llvm::Value* now = emitter.ir.CreateLoad(emitter.ir.getInt64Ty(), number);
+            append_to_log(emitter, entry, dict, log, keys.lane(emitter, lane), values.lane(emitter, lane),
+                          hashes.lane(emitter, lane), now, span);
+            emitter.ir.CreateStore(emitter.ir.CreateAdd(now, emitter.i64(1)), number);
+          });
+          emitter.store_field(emitter.ir.CreateLoad(emitter.ir.getInt64Ty(), number), log,
+                              offsetof(runtime::DictLog, num_merges));
         },
         to_table);
     return builder;
@@ -257,11 +285,7 @@ class DictMergerOps final : public BuilderOps {
 
   Value combine(Emitter& emitter, const Value& into, const PartialArray& partials,
                 ir::Span span) const override {
-    llvm::Value* ops = merge_ops(emitter, into.type);
-    emitter.check(
-        emitter.call("weld_rt_dict_combine", {emitter.worker, into.scalar(), partials.first,
-                                              emitter.i64(partials.stride_bytes), partials.count, ops}),
-        span);
+    combine_dict_parts(emitter, into, partials, {}, span);
     return into;
   }
 
