@@ -24,6 +24,7 @@
 #include "passes/predicate_merges.h"
 #include "passes/reduce_groups.h"
 #include "passes/reduce_strength.h"
+#include "passes/rewrite_column_moments.h"
 #include "passes/rewrite_moments.h"
 #include "passes/share_probes.h"
 #include "passes/simplify_algebra.h"
@@ -59,6 +60,8 @@ constexpr std::array kPasses{
          false},
     Pass{"rewrite_moments", "reads a vector once for its mean and the squares about it", rewrite_moments,
          false},
+    Pass{"rewrite_column_moments", "reads rows once for sums of their columns and the squares about these",
+         rewrite_column_moments, false},
     Pass{"infer_sizes", "tells builders how much they will hold", infer_sizes, false},
     Pass{"simplify_sorts", "sorts by keys, and only the elements that are used", simplify_sorts, false,
          ir::Stage::kInternal},
@@ -80,22 +83,39 @@ constexpr std::array kPasses{
 };
 
 constexpr auto kDefaultOrder = std::to_array<std::string_view>({
-    "inline_applies",   "inline_lets",
-    "inline_zips",      "fold_constants",
-    "simplify_algebra", "unroll_structs",
-    "reduce_strength",  "inline_lets",
-    "fuse_loops",       "reduce_groups",
-    "rewrite_moments",  "fuse_siblings",
-    "inline_lets",      "drop_dead_fields",
-    "inline_lets",      "split_vectors",
-    "simplify_sorts",   "unroll_loops",
-    "inline_lets",      "fold_constants",
-    "simplify_algebra", "eliminate_common_subexpressions",
-    "reduce_strength",  "inline_lets",
-    "order_conjuncts",  "tile_loops",
-    "infer_sizes",      "share_probes",
-    "choose_variants",  "predicate_merges",
-    "vectorise_loops",  "settle_variants",
+    "inline_applies",
+    "inline_lets",
+    "inline_zips",
+    "fold_constants",
+    "simplify_algebra",
+    "unroll_structs",
+    "reduce_strength",
+    "inline_lets",
+    "fuse_loops",
+    "reduce_groups",
+    "rewrite_moments",
+    "rewrite_column_moments",
+    "fuse_siblings",
+    "inline_lets",
+    "drop_dead_fields",
+    "inline_lets",
+    "split_vectors",
+    "simplify_sorts",
+    "unroll_loops",
+    "inline_lets",
+    "fold_constants",
+    "simplify_algebra",
+    "eliminate_common_subexpressions",
+    "reduce_strength",
+    "inline_lets",
+    "order_conjuncts",
+    "tile_loops",
+    "infer_sizes",
+    "share_probes",
+    "choose_variants",
+    "predicate_merges",
+    "vectorise_loops",
+    "settle_variants",
 });
 
 // Names of the original's passes. Those without a pass here stand for work that is done elsewhere or not yet.
