@@ -35,6 +35,11 @@ constexpr std::int64_t kMinStagedBytes = std::int64_t{16} << 20;
 constexpr std::int64_t kStagedRunBytes = std::int64_t{64} << 10;  // of records: they stay in the cache
 constexpr std::int64_t kRunsOfAtomicMorsel = 8;
 constexpr std::int64_t kMorselsOfAtomicPart = 4;
+// The first blocks merge directly. Where that is cheap, the lines are in the cache or come one after the
+// other, and records would only cost more (1.5 M rows in the order of 6 M places of i8: 2 ms directly, 5 in
+// partitions on two threads).
+constexpr std::int64_t kSampledBlocks = 8;
+constexpr double kCheapCycles = 8;        // an iteration
 constexpr double kContendedCycles = 150;  // a record takes more only where threads wait for each other
 
 std::int64_t ceil_divide(std::int64_t value, std::int64_t divisor) {
@@ -215,25 +220,27 @@ std::int64_t staged_run_iterations(const LoopDescriptor& descriptor, const VecMe
 
 // On this thread.
 ErrorCode run_staged(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
-                     void* captures, std::int64_t num_iterations, VecView vector) {
+                     void* captures, std::int64_t first_iteration, std::int64_t num_iterations,
+                     VecView vector) {
   StagedPart part{.descriptor = descriptor,
                   .loop = loop,
                   .captures = captures,
                   .apply = loop.apply,
                   .vector = vector,
-                  .first_iteration = 0,
+                  .first_iteration = first_iteration,
                   .run_iterations = staged_run_iterations(descriptor, loop)};
-  return part.merge_morsel(worker, 0, num_iterations);
+  return part.merge_morsel(worker, 0, num_iterations - first_iteration);
 }
 
-// Runs iterations from the first one on until threads are in each other's way; how many that were.
+// Runs iterations from the first one on until threads are in each other's way; where they stopped.
 std::expected<std::int64_t, ErrorCode> run_atomically(Worker& worker, const LoopDescriptor& descriptor,
                                                       const VecMergerLoop& loop, void* captures,
+                                                      std::int64_t first_iteration,
                                                       std::int64_t num_iterations, VecView vector) {
   const std::int64_t run = staged_run_iterations(descriptor, loop);
   const std::int64_t morsel = kRunsOfAtomicMorsel * run;
   std::int64_t part_iterations = kMorselsOfAtomicPart * state_of(worker).run->settings().threads * morsel;
-  std::int64_t done = 0;
+  std::int64_t done = first_iteration;
   for (; done < num_iterations; part_iterations *= 2) {
     StagedPart part{.descriptor = descriptor,
                     .loop = loop,
@@ -257,6 +264,10 @@ struct BlockHolder {
   ~BlockHolder() { weld_rt_free(&worker, block); }
 };
 
+bool is_recorded(VecMergerStrategy strategy) {
+  return strategy != VecMergerStrategy::kDirect && strategy != VecMergerStrategy::kPrivate;
+}
+
 const char* name_of(VecMergerStrategy strategy) {
   switch (strategy) {
     case VecMergerStrategy::kDirect:
@@ -273,6 +284,10 @@ const char* name_of(VecMergerStrategy strategy) {
   return "";
 }
 
+VecMergerForced forced_strategy(const WorkerState& worker, const VecMergerLoop& loop) {
+  return loop.forced == VecMergerForced::kNone ? worker.run->settings().vecmerger : loop.forced;
+}
+
 VecMergerStrategy choose(const WorkerState& worker, const VecMergerLoop& loop, bool ordered,
                          std::int64_t num_iterations, std::int64_t num_blocks, std::int64_t length) {
   const ir::TargetInfo& machine = ir::host_target();
@@ -280,8 +295,7 @@ VecMergerStrategy choose(const WorkerState& worker, const VecMergerLoop& loop, b
   const std::int64_t bytes = length * loop.element_bytes;
   const bool may_record = loop.record != nullptr;
   const bool can_merge_atomically = may_record && loop.apply_atomically && !ordered && threads > 1;
-  const VecMergerForced forced =
-      loop.forced == VecMergerForced::kNone ? worker.run->settings().vecmerger : loop.forced;
+  const VecMergerForced forced = forced_strategy(worker, loop);
   using enum VecMergerStrategy;
   if (forced == VecMergerForced::kDirect) return kDirect;
   if (forced == VecMergerForced::kPartitioned && may_record) return kPartitioned;
@@ -350,23 +364,40 @@ VecMergerStrategy choose_vecmerger_strategy(Worker& worker, const VecMergerLoop&
                                             std::int64_t length) noexcept {
   const VecMergerStrategy strategy =
       choose(state_of(worker), loop, ordered, num_iterations, num_blocks, length);
-  note_strategy(worker, StrategyOf::kVecMerger, name_of(strategy));
+  if (!is_recorded(strategy)) note_strategy(worker, StrategyOf::kVecMerger, name_of(strategy));
   return strategy;
 }
 
 ErrorCode run_recorded(Worker& worker, const LoopDescriptor& descriptor, const VecMergerLoop& loop,
                        VecMergerStrategy strategy, void* captures, std::int64_t num_iterations,
                        VecView& state) noexcept {
-  if (state.length == 0) return descriptor.body(&worker, captures, 0, num_iterations, &state);
-  if (strategy == VecMergerStrategy::kStaged)
-    return run_staged(worker, descriptor, loop, captures, num_iterations, state);
+  const auto note = [&](VecMergerStrategy taken) {
+    note_strategy(worker, StrategyOf::kVecMerger, name_of(taken));
+  };
+  const auto run_directly = [&](std::int64_t begin, std::int64_t end) {
+    return descriptor.body(&worker, captures, begin, end, &state);
+  };
+  if (state.length == 0) return run_directly(0, num_iterations);
   std::int64_t done = 0;
+  const std::int64_t sampled = kSampledBlocks * descriptor.block_iterations;
+  if (forced_strategy(state_of(worker), loop) == VecMergerForced::kNone && num_iterations > sampled) {
+    const std::uint64_t started = cycles_now();
+    if (const ErrorCode code = run_directly(0, sampled); code != ErrorCode::kSuccess) return code;
+    done = sampled;
+    if (static_cast<double>(cycles_now() - started) < kCheapCycles * static_cast<double>(sampled)) {
+      note(VecMergerStrategy::kDirect);
+      return run_directly(done, num_iterations);
+    }
+  }
+  note(strategy);
+  if (strategy == VecMergerStrategy::kStaged)
+    return run_staged(worker, descriptor, loop, captures, done, num_iterations, state);
   if (strategy == VecMergerStrategy::kAtomic) {
-    const auto merged = run_atomically(worker, descriptor, loop, captures, num_iterations, state);
+    const auto merged = run_atomically(worker, descriptor, loop, captures, done, num_iterations, state);
     if (!merged) return merged.error();
     done = *merged;
     if (done == num_iterations) return ErrorCode::kSuccess;
-    note_strategy(worker, StrategyOf::kVecMerger, name_of(VecMergerStrategy::kPartitioned));
+    note(VecMergerStrategy::kPartitioned);
   }
   return run_partitioned(worker, descriptor, loop, captures, done, num_iterations, state);
 }

@@ -32,6 +32,9 @@ VecMergerStrategy choose_vecmerger_strategy(Worker& worker, const VecMergerLoop&
 /// merges its records where they belong as soon as there are a few, and asks for the lines of later ones
 /// meanwhile; the rest of an atomic loop is run in partitions once threads are found to wait for each other.
 ///
+/// The first eight blocks merge directly, and so does the rest where they were cheap: then the lines are in the
+/// cache, or the indices in order. Not where a strategy is forced.
+///
 /// \param strategy  kStaged, kAtomic or kPartitioned
 /// \param state     the vecmerger's, which is updated
 ///
