@@ -84,7 +84,9 @@ class NumberSort {
 
   static constexpr int kDigitBits = 8;
   static constexpr std::int64_t kDigits = 1 << kDigitBits;
-  static constexpr std::int64_t kMaxParts = 1024;
+  static constexpr int kCellBits = 17;
+  static constexpr std::size_t kCells = std::size_t{1} << kCellBits;
+  static constexpr std::int64_t kMaxParts = 2 * kDigits;  // two that follow each other have more than a share
   static constexpr std::int64_t kSampled = 2048;
   static constexpr int kMaxFits = 4;  // one in the other; what is uneven then is left so
   static constexpr std::int64_t kLineRows = 64 / sizeof(Row);
@@ -109,7 +111,12 @@ class NumberSort {
       return code == ErrorCode::kSuccess ? sink_.take_run(worker_, to_, first_, first_ + length_) : code;
     }
     shift_ = std::max<int>(std::bit_width(differing) - kDigitBits, std::countr_zero(mask_));
-    if (num_fits_ < kMaxFits) fit_parts();
+    std::optional<Scratch> cells;
+    if (num_fits_ < kMaxFits) {
+      cells.emplace(worker_, static_cast<std::int64_t>(kCells * sizeof(std::uint16_t)));
+      code = fit_parts(*cells);
+      if (code != ErrorCode::kSuccess) return code;
+    }
     code = is_fitted_ ? distribute<true>() : distribute<false>();
     if (code == ErrorCode::kSuccess) code = take_long_parts(spare);
     if (code == ErrorCode::kSuccess) code = for_each_morsel(worker_, num_parts_, 1, take_part, this);
@@ -138,15 +145,18 @@ class NumberSort {
     if constexpr (!kFitted) {
       return static_cast<std::size_t>(number >> shift_ & (kDigits - 1));
     } else {
-      const Number from_low = number > low_ ? number - low_ : 0;
-      const Fit& fit = fits_[std::min<Number>(from_low >> shift_, kDigits - 1)];
-      return fit.first_part + static_cast<std::size_t>(from_low >> fit.shift & fit.mask);
+      return fitted_[cell_of(number)];
     }
   }
 
-  // Where a few values of the digit are those of many numbers, as exponents of floats are: counts digits from
-  // the least of most numbers on, and divides the frequent ones by the bits below.
-  void fit_parts() {
+  [[gnu::always_inline]] std::size_t cell_of(Number number) const {
+    const Number from_low = std::max(number, low_) - low_;
+    return static_cast<std::size_t>(std::min<Number>(from_low >> shift_, kCells - 1));
+  }
+
+  // Where a few values of the digit are those of many numbers, as exponents of floats are: many more cells,
+  // from the least of most numbers on, which go together into parts of about as many numbers.
+  ErrorCode fit_parts(Scratch& cells) {
     std::array<Number, kSampled> sample;
     std::array<std::int64_t, kDigits> counts{};
     const std::int64_t step = length_ / kSampled;
@@ -156,30 +166,35 @@ class NumberSort {
       ++counts[part_of<false>(number)];
     }
     constexpr std::int64_t kFew = kSampled / 16;
-    if (std::ranges::max(counts) <= kFew) return;
+    if (std::ranges::max(counts) <= kFew) return ErrorCode::kSuccess;
 
+    if (!cells) return ErrorCode::kOutOfMemory;
+    fitted_ = cells.as<std::uint16_t>();
     sort_numbers(sample.data(), kSampled);
     constexpr std::size_t kOutliers = kSampled / 100;
     low_ = sample[kOutliers] & mask_;
     const Number span = (sample[kSampled - 1 - kOutliers] & mask_) - low_;
-    const int lowest = std::countr_zero(mask_);
-    const int shift = std::max<int>(std::bit_width(span) - kDigitBits, lowest);
-    const auto digit_of = [&](Number number) {
-      return std::min<Number>((number > low_ ? number - low_ : 0) >> shift, kDigits - 1);
-    };
-    counts.fill(0);
-    for (const Number number : sample) ++counts[digit_of(number)];
-    num_parts_ = 0;
-    for (std::size_t digit = 0; digit < kDigits; ++digit) {
-      int bits = std::bit_width(static_cast<std::uint64_t>(counts[digit] * kDigits / kSampled));
-      bits = digit == kDigits - 1 ? 0 : std::min({bits, kDigitBits, shift - lowest});
-      fits_[digit] = {static_cast<std::uint32_t>(num_parts_), static_cast<std::uint32_t>(shift - bits),
-                      static_cast<Number>((Number{1} << bits) - 1)};
-      num_parts_ += std::int64_t{1} << bits;
+    shift_ = std::max<int>(std::bit_width(span) - kCellBits, std::countr_zero(mask_));
+    std::size_t begin = 0;
+    std::uint16_t part = 0;
+    for (std::int64_t i = 0, in_part = 0; i < kSampled;) {
+      const std::size_t cell = cell_of(sample[static_cast<std::size_t>(i)]);
+      std::int64_t next = i + 1;
+      while (next < kSampled && cell_of(sample[static_cast<std::size_t>(next)]) == cell) ++next;
+      // A cell of many is a part of its own.
+      if (in_part > 0 && in_part + (next - i) > kSampled / kDigits) {
+        std::fill(fitted_ + begin, fitted_ + cell, part);
+        begin = cell;
+        ++part;
+        in_part = 0;
+      }
+      in_part += next - i;
+      i = next;
     }
-    static_assert(kMaxParts >= 3 * kDigits, "a part more for each digit, and twice as many as wanted");
-    shift_ = shift;
+    std::fill(fitted_ + begin, fitted_ + kCells, part);
+    num_parts_ = part + 1;
     is_fitted_ = true;
+    return ErrorCode::kSuccess;
   }
 
   template <bool kFitted>
@@ -323,15 +338,10 @@ class NumberSort {
   std::array<std::int64_t, kMaxParts + 1> part_begins_{};
 
   // Fitted parts.
-  struct Fit {
-    std::uint32_t first_part;
-    std::uint32_t shift;
-    Number mask;
-  };
+  std::uint16_t* fitted_ = nullptr;  // by cell
   bool is_fitted_ = false;
   int num_fits_ = 0;  // of the sorts around this one
   Number low_ = 0;
-  std::array<Fit, kDigits> fits_{};
 };
 
 }  // namespace weld::runtime
