@@ -17,12 +17,12 @@ using ir::ScalarKind;
 
 const ir::Type kBoolType = ir::Type::scalar(ScalarKind::kBool);
 
-// The loop whose only builder is a dictmerger that this is the result of; null for others.
+// The loop whose only builder is a dictmerger or groupmerger that this is the result of; null for others.
 ir::Expr filled_by(ir::Expr dict) {
   const auto* result = dict.as<ir::Result>();
-  return result && result->builder.is<ir::For>() && result->builder.type().as<ir::DictMergerType>()
-             ? result->builder
-             : ir::Expr();
+  if (!result || !result->builder.is<ir::For>()) return {};
+  const ir::Type type = result->builder.type();
+  return type.as<ir::DictMergerType>() || type.as<ir::GroupMergerType>() ? result->builder : ir::Expr();
 }
 
 struct Lowering {

@@ -66,6 +66,14 @@ bool have_same_frame(Emitter& emitter, ir::Expr left, ir::Expr right) {
   return true;
 }
 
+runtime::GroupImpl group_impl(Emitter& emitter, const ir::For& loop) {
+  const ir::Annotation* impl = ir::find_annotation(loop.builder.annotations(), "impl");
+  if (!impl) return emitter.module.options().groups;
+  if (impl->value == "local") return runtime::GroupImpl::kLocal;
+  if (impl->value == "global") return runtime::GroupImpl::kGlobal;
+  return impl->value == "partitioned" ? runtime::GroupImpl::kPartitioned : runtime::GroupImpl::kChosen;
+}
+
 class LoopEmitter {
  public:
   /// `others`: variants of the loop, with the same iterators and builder.
@@ -135,17 +143,67 @@ class LoopEmitter {
     return emitter_.load(builder_.type, state);
   }
 
+  // Long loops leave it to the run-time how they group.
   Value emit_both_runs() {
+    constexpr std::int64_t kShort = 256 * 1024;
     emitter_.store_field(emitter_.i64(0), builder_.scalar(), offsetof(runtime::GroupBuilder, logged_bytes));
     note_iterations(emitter_, builder_, emitter_.i64(0), count_);
-    const Value group = emit_in_function();
+    captured_ = captured_symbols();
+    captures_type_ = captures_type();
+    body_ = write_body(loop_);
+    store_captures();
+    const runtime::GroupImpl impl = group_impl(emitter_, node_);
+    const bool may_partition = plan_.may_fork && impl != runtime::GroupImpl::kGlobal &&
+                               plan_.builders.front().merges.most.value_or(0) > 0;
+    if (may_partition) descriptor();  // the functions of the first run
     group_pass_ = GroupPass::kPlace;
+    llvm::Function* place = write_body(loop_);
+    group_pass_ = GroupPass::kCount;
     llvm::AllocaInst* slot = emitter_.frame(ir_.getPtrTy());
-    emitter_.check(emitter_.call("weld_rt_group_place",
-                                 {emitter_.worker, group.scalar(), write_body(loop_), captures_, slot}),
-                   loop_.span());
+    const auto run_twice = [&] {
+      const Value group = run();
+      emitter_.check(
+          emitter_.call("weld_rt_group_place", {emitter_.worker, group.scalar(), place, captures_, slot}),
+          loop_.span());
+      return Value{};
+    };
+    const auto leave_to_runtime = [&] {
+      emitter_.propagate(emitter_.call(
+          "weld_rt_group_loop",
+          {emitter_.worker, builder_.scalar(), group_loop(place, impl), captures_, count_, slot}));
+      return Value{};
+    };
+    if (!may_partition) {
+      run_twice();
+    } else if (impl == runtime::GroupImpl::kPartitioned) {
+      leave_to_runtime();
+    } else {
+      emitter_.branch(ir_.CreateICmpSGT(count_, emitter_.i64(kShort)), leave_to_runtime, run_twice);
+    }
     groups_ = ir_.CreateLoad(ir_.getPtrTy(), slot);
-    return group;
+    return builder_;
+  }
+
+  // A constant of type runtime::GroupLoop.
+  llvm::Constant* group_loop(llvm::Function* place, runtime::GroupImpl impl) {
+    const GroupRowLayout layout = group_row_layout(emitter_, builder_.type);
+    static_assert(sizeof(runtime::GroupLoop) == 64 && offsetof(runtime::GroupLoop, is_ordered) == 48 &&
+                  offsetof(runtime::GroupLoop, impl) == 56);
+    const DictUse use = emitter_.noted_dict_use(loop_);
+    const bool any_order = ir::annotated_word(node_.builder.annotations(), "order", "any");
+    llvm::Constant* fields[] = {descriptor(),
+                                place,
+                                layout.index,
+                                emitter_.i64(layout.row_bytes),
+                                emitter_.i64(layout.value_offset),
+                                emitter_.i64(*plan_.builders.front().merges.most),
+                                emitter_.i32(use.keeps_order && !any_order ? 1 : 0),
+                                emitter_.i32(use.has_slots ? 1 : 0),
+                                emitter_.i32(static_cast<std::uint32_t>(impl)),
+                                emitter_.i32(0)};
+    llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
+    return new llvm::GlobalVariable(emitter_.module.module(), constant->getType(), true,
+                                    llvm::GlobalValue::InternalLinkage, constant, "group_loop");
   }
 
   // The loop's entry in the program's table.
@@ -955,7 +1013,7 @@ std::optional<Value> emit_grouped(Emitter& emitter, ir::Expr result) {
   const ir::Expr loop = result.as<ir::Result>()->builder;
   const auto* node = loop.as<ir::For>();
   if (!node || emitter.loop_depth() > 0 || !loop.type().as<ir::GroupMergerType>()) return std::nullopt;
-  if (!node->builder.is<ir::NewBuilder>() || ir::annotated_word(node->builder.annotations(), "impl", "local"))
+  if (!node->builder.is<ir::NewBuilder>() || group_impl(emitter, *node) == runtime::GroupImpl::kLocal)
     return std::nullopt;
   const ir::Expr body = node->function.as<ir::Lambda>()->body;
   if (ir::any(body.effects() & (ir::Effects::kLoops | ir::Effects::kForeign)) ||

@@ -320,6 +320,10 @@ class LanesBuilder final : LaneValues {
       add_cost(scalar, merge.mask ? 0.5 + vectors : vectors);
     } else if (builder.as<ir::VecMergerType>() && merges_at_index(merge.value)) {
       add_cost(scalar, 3 * vectors);  // places beside each other: loaded and stored as vectors
+    } else if (const auto* group = builder.as<ir::GroupMergerType>();
+               group && group->key.as<ir::ScalarType>()) {
+      // Hashed as vectors, and written down likewise where there are many keys.
+      add_cost(scalar, 0.5 * scalar);
     } else {
       scalar_cost_ += scalar * share_;
       lanes_cost_ += (scalar + kCaptureCost) * share_ + 0.5 * weight_;

@@ -104,6 +104,9 @@ struct GroupSegment {
   std::int64_t* counts;   ///< of the values of each id; null: not known
 };
 
+struct GroupLoop;
+struct GroupRun;
+
 /// A groupmerger being filled: `keys` has entries `{K, vec[V]}` whose vector's length counts the values so
 /// far. The values are in segments; merges go to the last chunk of `own`, which comes after `segments`.
 struct GroupBuilder {
@@ -120,6 +123,21 @@ struct GroupBuilder {
                                ///< time
   std::int64_t vector_offset;  ///< of the VecView in an entry
   std::int64_t expected_values;
+
+  // Where a loop's rows are brought together by their hashes first (group_rows.cpp): merges write rows {K, V}
+  // down.
+  const GroupLoop* rows_of;  ///< null: merges go to the table
+  std::byte* log_rows;
+  std::uint32_t* log_hashes;   ///< hash32 of each
+  std::uint32_t* log_numbers;  ///< of each merge; null: nobody asks
+  std::int64_t log_size;
+  std::int64_t log_capacity;
+  std::int64_t num_merges;  ///< also of those that are left out
+  GroupRun* first_run;
+  GroupRun* last_run;
+  std::uint64_t next_number;  ///< of merges, likewise; lanes that do not merge count, too
+  std::uint64_t first_hash;   ///< merges are left out whose hash32 - first_hash is
+  std::uint64_t last_hash;    ///< more than last_hash (unsigned)
 };
 
 /// Where the second making of values puts them: in the order of the log, behind the last of their entry.
@@ -139,6 +157,15 @@ struct GroupKeys {
   std::uint32_t* id_map;  ///< by entry of `from`: the entry of `into`, or kNoGroupId
 };
 inline constexpr std::uint32_t kNoGroupId = 0xffffffff;
+
+/// The captures of GroupLoop::index: rows {K, V} that follow each other.
+struct GroupRows {
+  Dict* table;
+  const std::byte* rows;
+  const std::uint32_t* numbers;  ///< null: nobody asks
+  std::uint64_t first_number;    ///< added to them
+  std::uint32_t* ids;            ///< where their keys' entries are written
+};
 
 /// Adds the iterations [begin, end), whole blocks but for the loop's end, to the builders in `partial`. One
 /// partial may get several calls, for parts that follow each other: the state is read from `partial` and
@@ -169,6 +196,28 @@ struct LoopDescriptor {
   const LoopBody* variants = nullptr;  ///< with several: these, the first of which is `body`
   std::int64_t* measured =
       nullptr;  ///< picoseconds an iteration, of the last run; 0: it did not run; may be null
+};
+
+/// Ways to fill a groupmerger, its annotation `impl`.
+enum class GroupImpl : std::uint32_t {
+  kChosen,
+  kLocal,        ///< a table of its keys for each part of the loop, and a log of the values
+  kGlobal,       ///< the same without the values, which are made once more
+  kPartitioned,  ///< rows are brought together by the hashes of their keys first
+};
+
+/// A loop whose only builder is a new groupmerger, and which may run several times; a constant in the
+/// compiled module.
+struct GroupLoop {
+  const LoopDescriptor* loop;  ///< merges, without their values where they go to a table
+  LoopBody place;              ///< puts the values in their places (weld_rt_group_place)
+  LoopBody index;              ///< counts the rows [begin, end) of GroupRows at their keys, which are made
+  std::int64_t row_bytes;
+  std::int64_t value_offset;  ///< in a row
+  std::int64_t most_merges;   ///< of an iteration
+  std::uint32_t is_ordered;   ///< the groups are to be in the order of their first merges
+  std::uint32_t has_slots;    ///< somebody looks for keys, and not only at all entries
+  GroupImpl impl;
 };
 
 /// What a loop notes where it begins, in code that counts what loops do (loop_statistics.h).

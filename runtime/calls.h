@@ -217,6 +217,18 @@ ErrorCode weld_rt_group_result(Worker* worker, GroupBuilder* group, Dict** resul
 ErrorCode weld_rt_group_place(Worker* worker, GroupBuilder* group, LoopBody place, void* captures,
                               Dict** result) noexcept;
 
+/// Runs a loop over `num_iterations` into `group`, which is new, and gives the dictionary of its groups. With
+/// few keys as by the calls above; with many, and many rows, these are brought together by their keys' hashes
+/// first, so that tables, counts and values stay in the caches.
+ErrorCode weld_rt_group_loop(Worker* worker, GroupBuilder* group, const GroupLoop* loop, void* captures,
+                             std::int64_t num_iterations, Dict** result) noexcept;
+
+/// Makes `part`, which is new, take what `group` is to take.
+ErrorCode weld_rt_group_begin_part(Worker* worker, GroupBuilder* part, const GroupBuilder* group) noexcept;
+
+/// Makes room in the log of rows.
+ErrorCode weld_rt_group_spill(Worker* worker, GroupBuilder* group) noexcept;
+
 /// Goes on to the next chunk, and frees the one before; to be called when position == num_values. kUnknown
 /// when there is none: the second time there were more values.
 ErrorCode weld_rt_group_next_ids(Worker* worker, GroupPlacer* placer) noexcept;

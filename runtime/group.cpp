@@ -445,6 +445,7 @@ ErrorCode weld_rt_group_grow(Worker* worker, GroupBuilder* group) noexcept {
 ErrorCode weld_rt_group_combine(Worker* worker, GroupBuilder* into, GroupBuilder* const* partials,
                                 std::int64_t stride_bytes, std::int64_t num_partials, LoopBody find,
                                 LoopBody insert) noexcept {
+  if (into->rows_of) return combine_rows(worker, *into, partials, stride_bytes, num_partials);
   return Combiner(worker, *into, find, insert).add(partials, stride_bytes, num_partials);
 }
 

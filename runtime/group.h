@@ -38,4 +38,8 @@ void for_each_log_block(const GroupBuilder& group, F&& look) {
   if (group.own.counts) look(reinterpret_cast<std::byte*>(group.own.counts));
 }
 
+/// Adds the rows of partials to those of `into`, in their order.
+ErrorCode combine_rows(Worker* worker, GroupBuilder& into, GroupBuilder* const* partials,
+                       std::int64_t stride_bytes, std::int64_t num_partials) noexcept;
+
 }  // namespace weld::runtime

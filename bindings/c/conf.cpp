@@ -86,6 +86,16 @@ bool set_probes(std::string_view value, Target target) {
   return true;
 }
 
+bool set_groups(std::string_view value, Target target) {
+  using runtime::GroupImpl;
+  if (value != "" && value != "local" && value != "global" && value != "partitioned") return false;
+  target.settings.compile.groups = value == "local"         ? GroupImpl::kLocal
+                                   : value == "global"      ? GroupImpl::kGlobal
+                                   : value == "partitioned" ? GroupImpl::kPartitioned
+                                                            : GroupImpl::kChosen;
+  return true;
+}
+
 bool set_memory_limit(std::string_view value, Target target) {
   const auto parsed = parse_integer(value, 1, INT64_MAX);
   if (parsed) target.settings.memory_limit_bytes = *parsed;
@@ -208,6 +218,7 @@ constexpr std::array kKeys{
     Key{"weld.deadline.ms", "a number of milliseconds, 0 for no deadline", set_deadline},
     Key{"weld.deterministic", kBool, set_compile_bool<&codegen::CompileOptions::deterministic>},
     Key{"weld.fma", kBool, set_compile_bool<&codegen::CompileOptions::allow_fma>},
+    Key{"weld.impl.groupmerger", "local, global, partitioned, or nothing to choose", set_groups},
     Key{"weld.impl.lookup", "plain, staged, or nothing to choose", set_probes},
     Key{"weld.impl.vecmerger", "local, global, partitioned, dense, or nothing to choose", set_vecmerger},
     Key{"weld.interpret", kBool, set_compile_bool<&codegen::CompileOptions::interpret>},

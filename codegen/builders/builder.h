@@ -111,6 +111,14 @@ enum class Reserved : std::uint8_t {
 llvm::ConstantInt* reserved_capacity(Emitter& emitter, Reserved reserved);
 bool has_reserved(Emitter& emitter, const Value& appender);
 
+/// How a groupmerger's rows {K, V} are written down (runtime/abi.h: GroupLoop).
+struct GroupRowLayout {
+  std::int64_t row_bytes;
+  std::int64_t value_offset;
+  llvm::Function* index;
+};
+GroupRowLayout group_row_layout(Emitter& emitter, ir::Type groupmerger);
+
 /// Folds the lanes of a vector by halves; their number is a power of two.
 llvm::Value* fold_halves(Emitter& emitter, ir::MergeOp op, ir::ScalarKind kind, llvm::Value* lanes);
 /// Folds the lanes of a simd value, of any number of them (ir/reduction_order.h: fold_simd).

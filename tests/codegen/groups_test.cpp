@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <map>
+
 #include "tests/codegen/engine_fixture.h"
 #include "tests/differential/support/run_both.h"
 
@@ -22,13 +24,19 @@ constexpr std::string_view kKeys[] = {"k",
                                       "if(k % 3L == 0L, \"fizz\", if(k % 5L == 0L, \"buzz\", \"\"))",
                                       "k > 500L"};
 
-// A loop that only groups runs twice, unless told otherwise; the others log their values.
+// A loop that only groups runs twice or brings its rows together, unless told otherwise; the others log their
+// values.
 constexpr std::string_view kPrograms[] = {
     "result(for(rangeiter(0L, 40000L, 1L), @(impl:local) groupmerger[?,i32], |b, i, x| let k = {0}; "
     "merge(b, {{{1}, i32(x)}})))",
     "result(for(rangeiter(0L, 40000L, 1L), groupmerger[?,i64], |b, i, x| let k = {0}; merge(b, {{{1}, x}})))",
     "result(for(rangeiter(0L, 40000L, 1L), groupmerger[?,{{i64,f64}}], |b, i, x| let k = {0}; "
     "if(x % 3L == 0L, merge(b, {{{1}, {{x, f64(k)}}}}), b)))",
+    "tovec(result(for(rangeiter(0L, 40000L, 1L), @(impl:partitioned) groupmerger[?,i64], |b, i, x| let k = "
+    "{0}; merge(b, {{{1}, x}}))))",
+    "result(for(rangeiter(0L, 40000L, 1L), @(impl:partitioned) groupmerger[?,{{i8,f64,i32}}], |b, i, x| "
+    "let k = {0}; let c = if(x % 3L == 0L, merge(b, {{{1}, {{i8(x), f64(k), 1}}}}), b); "
+    "if(x % 5L < 2L, merge(c, {{{1}, {{0c, f64(x), 2}}}}), c)))",
     "result(for(rangeiter(0L, 40000L, 1L), {{groupmerger[?,vec[i64]], merger[i64,+]}}, |b, i, x| let k = "
     "{0}; "
     "{{merge(b.$0, {{{1}, [x, k]}}), merge(b.$1, x)}}))",
@@ -59,6 +67,59 @@ TEST_P(Groups, EqualTheInterpreters) {
 
 INSTANTIATE_TEST_SUITE_P(KeysAndPrograms, Groups,
                          testing::Combine(testing::ValuesIn(kPrograms), testing::ValuesIn(kKeys)));
+
+// Long enough for several rounds, which the order of the groups must not show.
+TEST(PartitionedGroups, KeepTheOrderOfFirstMerges) {
+  constexpr std::int64_t kLength = 600'000;
+  for (const std::int64_t keys : {2'000, 150'000, 600'000}) {
+    std::vector<std::int64_t> values(kLength);
+    std::map<std::int64_t, std::vector<std::int64_t>> expected;
+    std::vector<std::int64_t> order;
+    for (std::int64_t i = 0; i < kLength; ++i) {
+      values[i] = i * 48'271 % 1'000'003 % keys;
+      if (values[i] % 7 == 0) continue;
+      auto [place, is_new] = expected.try_emplace(values[i]);
+      if (is_new) order.push_back(values[i]);
+      place->second.push_back(i);
+    }
+    for (const std::string_view loop : {"", "@(vectorize:true) ", "@(vectorize:false) "}) {
+      const auto program =
+          compile(fmt::format("|v: vec[i64]| tovec(result({}for(v, @(impl:partitioned) groupmerger[i64,i64], "
+                              "|b, i, x| if(x % 7L != 0L, merge(b, {{x, i}}), b))))",
+                              loop));
+      for (const int threads : {1, 2, 4}) {
+        const I64Vector argument(values);
+        const auto result = program->run(make_context(), &argument, {.num_threads = threads});
+        ASSERT_TRUE(result) << result.error().render();
+        struct Group {
+          std::int64_t key;
+          const std::int64_t* values;
+          std::int64_t length;
+        };
+        const auto& groups = *static_cast<const runtime::VecView*>(result->data());
+        ASSERT_EQ(groups.length, std::ssize(order));
+        for (std::int64_t i = 0; i < groups.length; ++i) {
+          const Group& group = reinterpret_cast<const Group*>(groups.data)[i];
+          ASSERT_EQ(group.key, order[i]) << i << ", " << threads << " threads";
+          ASSERT_EQ(std::vector(group.values, group.values + group.length), expected[group.key]);
+        }
+      }
+    }
+  }
+}
+
+TEST(PartitionedGroups, TellOfErrorsAsOthersDo) {
+  const std::vector<std::int64_t> values = counting(2'000'000);
+  const I64Vector argument(values);
+  const auto program = compile(
+      "|v: vec[i64]| result(for(v, @(impl:partitioned) groupmerger[i64,i64], |b, i, x| "
+      "merge(b, {x, 1L / (x - 1999999L)})))");
+  for (const int threads : {1, 2}) {
+    const auto result = program->run(make_context(), &argument, {.num_threads = threads});
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::kArithmeticError);
+  }
+}
 
 // The most bytes in use at a time, over those of the result.
 double peak_of(std::string_view text, const std::vector<std::int64_t>& values, int threads,
