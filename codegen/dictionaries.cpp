@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "codegen/dense_dictionaries.h"
 #include "runtime/dict.h"
 
 namespace weld::codegen {
@@ -122,8 +123,9 @@ void write_find(ModuleEmitter& module, llvm::Function* function, const EntryType
 // i64 insert_new(worker, dict, hash, key…, position): the index of a new entry, or minus the ErrorCode. The
 // slot at `position` is the one that is empty.
 void write_insert_new(ModuleEmitter& module, llvm::Function* function, const EntryType& type,
-                      const Value& initial) {
+                      std::optional<ir::MergeOp> identity) {
   Emitter emitter(module, function);
+  const Value initial = identity ? emitter.identity(*identity, type.value) : emitter.zero(type.value);
   auto& ir = emitter.ir;
   llvm::Type* i64 = ir.getInt64Ty();
   llvm::Value* dict = function->getArg(1);
@@ -143,8 +145,14 @@ void write_insert_new(ModuleEmitter& module, llvm::Function* function, const Ent
     ir.CreateCondBr(ir.CreateIsNull(code), grown, failed);
     ir.SetInsertPoint(failed);
     ir.CreateRet(ir.CreateNeg(ir.CreateZExt(code, i64)));
-    // The slots have moved: the first empty one from where the key belongs.
     ir.SetInsertPoint(grown);
+    if (key_shape(emitter, type) != 0) {
+      emitter.when(is_dense(emitter, dict), [&] {
+        ir.CreateRet(find_or_insert_dense(emitter, type, dict, key_parameter(emitter, type), identity));
+        ir.SetInsertPoint(emitter.block("unreachable"));
+      });
+    }
+    // The slots have moved: the first empty one from where the key belongs.
     llvm::Value* mask = dict_field(emitter, i64, dict, offsetof(Dict, slot_mask));
     llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
     ir.CreateStore(first_slot(emitter, dict, hash), place);
@@ -274,15 +282,30 @@ void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, 
 
 llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
                         llvm::Value* hash) {
-  if (!hash) hash = hash_key(emitter, dict, key);
-  llvm::Function* function = emitter.module.shared_function(
-      "find", entry_struct(emitter, type), 0, key_parameters(emitter, type), emitter.ir.getPtrTy(),
-      [&](llvm::Function* made) { write_find(emitter.module, made, type); });
-  return emitter.call(function, key_arguments(emitter, dict, hash, key));
+  const auto find_hashed = [&] {
+    if (!hash) hash = hash_key(emitter, dict, key);
+    llvm::Function* function = emitter.module.shared_function(
+        "find", entry_struct(emitter, type), 0, key_parameters(emitter, type), emitter.ir.getPtrTy(),
+        [&](llvm::Function* made) { write_find(emitter.module, made, type); });
+    return Value{{}, {emitter.call(function, key_arguments(emitter, dict, hash, key))}};
+  };
+  if (key_shape(emitter, type) == 0) return find_hashed().scalar();
+  return emitter
+      .branch(
+          is_dense(emitter, dict),
+          [&] {
+            llvm::Value* slot = dense_slot(emitter, dict, dense_place(emitter, type.key, dict, key.leaves));
+            llvm::Value* index = emitter.ir.CreateSub(slot, emitter.i64(1));
+            return Value{{},
+                         {emitter.ir.CreateSelect(emitter.ir.CreateIsNull(slot), emitter.null(),
+                                                  entry_address(emitter, type, dict, index))}};
+          },
+          find_hashed)
+      .scalar();
 }
 
-llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
-                            std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash) {
+llvm::Value* find_or_insert_hashed(Emitter& emitter, const EntryType& type, llvm::Value* dict,
+                                   const Value& key, std::optional<ir::MergeOp> identity, llvm::Value* hash) {
   auto& ir = emitter.ir;
   if (!hash) hash = hash_key(emitter, dict, key);
   const ir::Type entry = entry_struct(emitter, type);
@@ -294,15 +317,35 @@ llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value
         parameters.push_back(ir.getInt64Ty());
         llvm::Function* insert_new = emitter.module.add_function("insert_new", parameters, ir.getInt64Ty());
         insert_new->addFnAttr(llvm::Attribute::NoInline);
-        const Value initial = identity ? emitter.identity(*identity, type.value) : emitter.zero(type.value);
-        write_insert_new(emitter.module, insert_new, type, initial);
+        write_insert_new(emitter.module, insert_new, type, identity);
         write_find_or_insert(emitter.module, made, type, insert_new);
       });
-  llvm::Value* index = emitter.call(function, key_arguments(emitter, dict, hash, key));
+  return emitter.call(function, key_arguments(emitter, dict, hash, key));
+}
+
+llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
+                            std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash) {
+  const auto hashed = [&] {
+    return Value{{}, {find_or_insert_hashed(emitter, type, dict, key, identity, hash)}};
+  };
+  llvm::Value* index =
+      key_shape(emitter, type) == 0
+          ? hashed().scalar()
+          : emitter
+                .branch(
+                    is_dense(emitter, dict),
+                    [&] { return Value{{}, {find_or_insert_dense(emitter, type, dict, key, identity)}}; },
+                    hashed)
+                .scalar();
+  check_index(emitter, index, span);
+  return index;
+}
+
+void check_index(Emitter& emitter, llvm::Value* index, ir::Span span) {
+  auto& ir = emitter.ir;
   llvm::Value* code = ir.CreateTrunc(
       ir.CreateNeg(ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, index, emitter.i64(0))), ir.getInt32Ty());
   emitter.check(code, span);
-  return index;
 }
 
 Value entries_of(Emitter& emitter, ir::Type entries, llvm::Value* dict) {

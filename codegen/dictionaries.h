@@ -47,6 +47,11 @@ llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* di
 /// or zero. Leaves with kOutOfMemory or kBudgetExceeded. `hash` as for find_entry.
 llvm::Value* find_or_insert(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
                             std::optional<ir::MergeOp> identity, ir::Span span, llvm::Value* hash = nullptr);
+/// Leaves with the ErrorCode that such an index is minus of, if it is none.
+void check_index(Emitter& emitter, llvm::Value* index, ir::Span span);
+/// The same in a table that is hashed until then; minus the ErrorCode where it fails.
+llvm::Value* find_or_insert_hashed(Emitter& emitter, const EntryType& type, llvm::Value* dict,
+                                   const Value& key, std::optional<ir::MergeOp> identity, llvm::Value* hash);
 
 /// `{K, V}` itself.
 ir::Type entry_struct(Emitter& emitter, const EntryType& type);

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "codegen/builders/builder.h"
+#include "codegen/dense_dictionaries.h"
 #include "codegen/dictionaries.h"
 #include "codegen/emitter.h"
 
@@ -252,12 +253,19 @@ struct Lowering {
   }
 
   Value operator()(const ir::NewBuilder& node) const {
-    if (!node.argument) return builder_ops(node.builder).create(emitter, node.builder, nullptr, expr.span());
+    if (!node.argument)
+      return with_table(builder_ops(node.builder).create(emitter, node.builder, nullptr, expr.span()));
     const Value argument = emitter.emit(node.argument);
     // A vecmerger starts from a copy of its vector, or from the vector itself where nobody else has it.
     if (node.builder.as<ir::VecMergerType>() && is_made_here(node.argument))
       return {node.builder, argument.leaves};
-    return builder_ops(node.builder).create(emitter, node.builder, &argument, expr.span());
+    return with_table(builder_ops(node.builder).create(emitter, node.builder, &argument, expr.span()));
+  }
+
+  Value with_table(const Value& builder) const {
+    if (const auto* dict = builder.type.as<ir::DictMergerType>())
+      choose_table(emitter, {dict->key, dict->value}, builder.scalar(), expr.annotations(), expr.span());
+    return builder;
   }
 
   Value operator()(const ir::Merge& node) const {

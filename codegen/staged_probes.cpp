@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "codegen/builders/builder.h"
+#include "codegen/dense_dictionaries.h"
 #include "codegen/dictionaries.h"
 #include "codegen/lane_memory.h"
 #include "ir/typing.h"
@@ -40,6 +41,39 @@ class Probes {
   llvm::Value* mask() const { return mask_; }
 
   Probed look_up(ir::Annotations annotations) {
+    if (key_shape(emitter_, entry_) == 0) return look_up_hashed(annotations);
+    return unpacked(emitter_.branch(
+        is_dense(emitter_, dict_), [&] { return packed(look_up_dense(annotations)); },
+        [&] { return packed(look_up_hashed(annotations)); }));
+  }
+
+ private:
+  // Without a comparison: what has a place is found where there is an entry.
+  Probed look_up_dense(ir::Annotations annotations) {
+    auto& ir = emitter_.ir;
+    const auto fetch = [&] { prefetch_dense(emitter_, entry_, dict_, keys_.leaves, active(), num_lanes_); };
+    const ProbeStyle style = style_of(annotations);
+    if (style == ProbeStyle::kStaged) fetch();
+    if (style == ProbeStyle::kChosen) emitter_.when(is_large(emitter_, dict_), fetch);
+    const DensePlace place = dense_place(emitter_, entry_.key, dict_, keys_.leaves);
+    llvm::Value* inside = ir.CreateAnd(mask_, place.inside);
+    const FlatType& slot_type = emitter_.flat(ir::Type::scalar(ir::ScalarKind::kU32));
+    llvm::Value* table = emitter_.load_field(ir.getPtrTy(), dict_, offsetof(runtime::Dict, slots));
+    llvm::Value* slot =
+        gather_lanes(emitter_, slot_type, slot_type.leaves.front(), table, place.place, inside);
+    llvm::Value* found = ir.CreateAnd(inside, ir.CreateIsNotNull(slot));
+    Probed probed{found, {values_, {}}};
+    if (!has_values_) return probed;
+    llvm::Value* index = ir.CreateZExt(slot, place.place->getType());
+    index = ir.CreateSub(index, llvm::ConstantInt::get(index->getType(), 1));
+    llvm::Value* entries = emitter_.load_field(ir.getPtrTy(), dict_, offsetof(runtime::Dict, entries));
+    const FlatType& entry = emitter_.flat(entry_struct(emitter_, entry_));
+    for (std::size_t i = keys_.leaves.size(); i < entry.leaves.size(); ++i)
+      probed.values.leaves.push_back(gather_lanes(emitter_, entry, entry.leaves[i], entries, index, found));
+    return probed;
+  }
+
+  Probed look_up_hashed(ir::Annotations annotations) {
     const SpilledLanes keys(emitter_, entry_.key, keys_);
     const LaneHashes hashes(emitter_, entry_.key, dict_, keys_, keys, active());
     const ProbeStyle style = style_of(annotations);
@@ -63,7 +97,6 @@ class Probes {
         [&] { return packed(first); }));
   }
 
- private:
   ProbeStyle style_of(ir::Annotations annotations) const {
     if (ir::annotated_word(annotations, "impl", "plain")) return ProbeStyle::kPlain;
     if (ir::annotated_word(annotations, "impl", "staged")) return ProbeStyle::kStaged;

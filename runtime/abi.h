@@ -60,10 +60,20 @@ struct IterateScope {
 struct DictPart;
 struct DictLog;
 
-/// An insertion-ordered open-addressing hash table. `slots` holds `hash32 << 32 | entry index + 1`, 0 when
-/// empty; probing is linear from `hash32 >> slot_shift & slot_mask`, so that the order of the slots is about
-/// that of the hashes, however many there are. Entries are `{K, V}` in the C layout, in the order of their
-/// first merge.
+/// A field of the keys of a dense dictionary: those in [base, base + span), modulo 2^64, have places.
+struct DenseField {
+  std::uint64_t base;
+  std::uint64_t span;
+  std::uint64_t stride;  ///< what one more adds to the place
+};
+inline constexpr std::int64_t kMaxDenseFields = 4;
+
+/// An insertion-ordered open-addressing hash table, or a dense one. `slots` holds `hash32 << 32 | entry index
+/// + 1`, 0 when empty; probing is linear from `hash32 >> slot_shift & slot_mask`, so that the order of the
+/// slots is about that of the hashes, however many there are. Entries are `{K, V}` in the C layout, in the
+/// order of their first merge. Of a dense one (dense_table.h) `slots` are 32 bits for each place, entry index
+/// + 1, 0 when empty; a key's place is the sum of its fields' distances from their bases, each times its
+/// stride.
 struct Dict {
   std::uint64_t* slots;
   std::uint64_t slot_mask;   ///< slots - 1, a power of two minus one; at most 2^32 - 1
@@ -72,8 +82,11 @@ struct Dict {
   std::int64_t num_entries;
   std::int64_t entry_capacity;  ///< never more than half of the slots
   std::int64_t entry_bytes;
-  std::uint64_t seed;       ///< of the process, mixed into every hash; odd
-  std::uint64_t hash_bits;  ///< of hash32 that tell slots apart, the lower ones: 32, fewer in a partition
+  std::uint64_t seed;        ///< of the process, mixed into every hash; odd
+  std::uint64_t hash_bits;   ///< of hash32 that tell slots apart, the lower ones: 32, fewer in a partition
+  std::uint64_t num_places;  ///< of a dense table; 0: it is hashed
+  std::uint64_t key_shape;   ///< where the keys' fields are (dense_table.h); 0: it is never dense
+  DenseField fields[kMaxDenseFields];
 
   // While a loop fills its parts (dict_parts.h).
   DictPart* part;           ///< null: a table that keeps what it is given
@@ -281,10 +294,15 @@ using DictAggregate = ErrorCode (*)(Worker* worker, Dict* table, const std::byte
 /// Merges all entries of a table, in their order.
 using DictCombine = ErrorCode (*)(Worker* worker, Dict* into, const Dict* from);
 
+/// Merges the value of each of `count` entries into that of another one with the same key.
+using DictFold = ErrorCode (*)(Worker* worker, const std::byte* const* into, const std::byte* const* from,
+                               std::int64_t count);
+
 /// What the runtime does with a type of dictmerger; a constant in the compiled module.
 struct DictMergeOps {
   DictAggregate aggregate;
   DictCombine combine;
+  DictFold fold;
   std::int64_t is_ordered;   ///< results depend on the order of merges
   std::int64_t keeps_order;  ///< entries are wanted in the order of their first merge
   std::int64_t has_slots;    ///< keys will be looked up

@@ -162,6 +162,14 @@ Dict* weld_rt_dict_new(Worker* worker, std::int64_t entry_bytes, std::int64_t ex
 /// entries. On failure the dictionary is as before.
 ErrorCode weld_rt_dict_grow(Worker* worker, Dict* dict) noexcept;
 
+/// To be called for a key, in its C layout, that a dense table has no place for: makes its range larger, or
+/// it a hashed one. On failure the dictionary is as before.
+ErrorCode weld_rt_dict_reach(Worker* worker, Dict* dict, const std::byte* key) noexcept;
+
+/// Says where the fields of a dictionary's keys are (dense_table.h), so that it may become dense. An empty
+/// one that is forced to, or whose type has few keys, is dense from then on.
+ErrorCode weld_rt_dict_shape(Worker* worker, Dict* dict, std::uint64_t key_shape) noexcept;
+
 /// Makes room for `total_entries` at least.
 ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_entries) noexcept;
 

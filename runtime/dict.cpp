@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "runtime/calls.h"
+#include "runtime/dense_table.h"
 #include "runtime/dict_parts.h"
 #include "runtime/hash.h"
 #include "runtime/run_context.h"
@@ -32,6 +33,21 @@ std::int64_t capacity_for(std::int64_t entries) {
 
 std::uint64_t* allocate_slots(Worker* worker, std::int64_t num_slots) noexcept {
   return reinterpret_cast<std::uint64_t*>(weld_rt_allocate_zeroed(worker, num_slots * 8));
+}
+
+ErrorCode grow_entries(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
+  if (dict.sequence) {
+    std::byte* sequence =
+        weld_rt_grow(worker, reinterpret_cast<std::byte*>(dict.sequence), dict.num_entries * 4, capacity * 4);
+    if (!sequence) return ErrorCode::kOutOfMemory;
+    dict.sequence = reinterpret_cast<std::uint32_t*>(sequence);
+  }
+  std::byte* entries =
+      weld_rt_grow(worker, dict.entries, dict.num_entries * dict.entry_bytes, capacity * dict.entry_bytes);
+  if (!entries) return ErrorCode::kOutOfMemory;
+  dict.entries = entries;
+  dict.entry_capacity = capacity;
+  return ErrorCode::kSuccess;
 }
 
 // A block of `bytes` for a structure, filled by `make`; nothing is left when that fails.
@@ -84,6 +100,11 @@ bool make_dict(Worker* worker, Dict& dict, std::int64_t entry_bytes, std::int64_
 ErrorCode resize_dict(Worker* worker, Dict& dict, std::int64_t capacity) noexcept {
   if (capacity > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
   if (dict.entry_bytes > 0 && capacity > INT64_MAX / dict.entry_bytes) return ErrorCode::kOutOfMemory;
+  if (DenseRange range; !is_dense(dict) && find_range(dict, capacity, range)) {
+    const ErrorCode code = make_dense(worker, dict, range);
+    if (code != ErrorCode::kSuccess) return code;
+  }
+  if (is_dense(dict)) return grow_entries(worker, dict, capacity);
   const std::int64_t num_slots = slots_for(capacity);
   Dict grown = dict;
   set_slots(grown, allocate_slots(worker, num_slots), num_slots);
@@ -104,25 +125,12 @@ ErrorCode resize_dict(Worker* worker, Dict& dict, std::int64_t capacity) noexcep
     while (slots[slot] != 0) slot = (slot + 1) & mask;
     slots[slot] = filled;
   }
-  if (dict.sequence) {
-    std::byte* sequence =
-        weld_rt_grow(worker, reinterpret_cast<std::byte*>(dict.sequence), dict.num_entries * 4, capacity * 4);
-    if (!sequence) {
-      weld_rt_free(worker, reinterpret_cast<std::byte*>(slots));
-      return ErrorCode::kOutOfMemory;
-    }
-    dict.sequence = reinterpret_cast<std::uint32_t*>(sequence);
-  }
-  std::byte* entries =
-      weld_rt_grow(worker, dict.entries, dict.num_entries * dict.entry_bytes, capacity * dict.entry_bytes);
-  if (!entries) {
+  if (const ErrorCode code = grow_entries(worker, dict, capacity); code != ErrorCode::kSuccess) {
     weld_rt_free(worker, reinterpret_cast<std::byte*>(slots));
-    return ErrorCode::kOutOfMemory;
+    return code;
   }
   weld_rt_replace(worker, reinterpret_cast<std::byte*>(dict.slots), reinterpret_cast<std::byte*>(slots));
   set_slots(dict, slots, num_slots);
-  dict.entries = entries;
-  dict.entry_capacity = capacity;
   return ErrorCode::kSuccess;
 }
 
@@ -158,10 +166,14 @@ ErrorCode weld_rt_dict_reserve(Worker* worker, Dict* dict, std::int64_t total_en
 }
 
 Dict* weld_rt_dict_copy(Worker* worker, const Dict* dict) noexcept {
-  Dict* copy = make_in_scope<Dict>(
-      worker, [&](Dict& made) { return make_dict(worker, made, dict->entry_bytes, dict->entry_capacity); });
+  Dict* copy = make_in_scope<Dict>(worker, [&](Dict& made) {
+    made = *dict;
+    made.slots = nullptr;
+    made.entries = weld_rt_allocate(worker, dict->entry_capacity * dict->entry_bytes);
+    if (made.entries) made.slots = allocate_slots(worker, static_cast<std::int64_t>(dict->slot_mask) + 1);
+    return made.slots != nullptr;
+  });
   if (!copy) return nullptr;
-  copy->num_entries = dict->num_entries;
   std::memcpy(copy->slots, dict->slots, (dict->slot_mask + 1) * sizeof *dict->slots);
   if (const std::int64_t bytes = dict->num_entries * dict->entry_bytes; bytes > 0)
     std::memcpy(copy->entries, dict->entries, static_cast<std::size_t>(bytes));

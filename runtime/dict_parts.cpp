@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "runtime/calls.h"
+#include "runtime/dense_table.h"
 #include "runtime/dict.h"
 #include "runtime/morsel_loop.h"
 #include "runtime/run_context.h"
@@ -92,7 +93,9 @@ ErrorCode spill_table(Worker* worker, Dict& dict) noexcept {
     if (code != ErrorCode::kSuccess) return code;
   }
   auto* hashes = scratch.as<std::uint32_t>();
-  for (std::uint64_t slot = 0; slot <= dict.slot_mask; ++slot) {
+  for (std::int64_t i = 0; is_dense(dict) && i < dict.num_entries; ++i)
+    hashes[i] = entry_hash(dict, dict.entries + i * dict.entry_bytes);
+  for (std::uint64_t slot = 0; !is_dense(dict) && slot <= dict.slot_mask; ++slot) {
     const std::uint64_t filled = dict.slots[slot];
     if (filled != 0)
       hashes[static_cast<std::uint32_t>(filled) - 1] = static_cast<std::uint32_t>(filled >> 32);
@@ -146,6 +149,8 @@ void move_table(Worker* worker, Dict& into, Dict& from) noexcept {
   into.slots = from.slots;
   into.slot_mask = from.slot_mask;
   into.slot_shift = from.slot_shift;
+  into.num_places = from.num_places;
+  std::ranges::copy(from.fields, into.fields);
   into.num_entries = from.num_entries;
   into.entry_capacity = from.entry_capacity;
   from.entries = nullptr;
@@ -488,6 +493,11 @@ class Combination {
   std::int64_t* first_entry_ = nullptr;  // of each chunk
 };
 
+// What a dense table of so many places takes when all of them have entries.
+std::int64_t dense_bytes(const Dict& dict, std::uint64_t num_places) {
+  return static_cast<std::int64_t>(num_places) * (dict.entry_bytes + 4);
+}
+
 }  // namespace
 
 bool outgrows(const Dict& dict) noexcept {
@@ -496,6 +506,16 @@ bool outgrows(const Dict& dict) noexcept {
 }
 
 ErrorCode shed(Worker* worker, Dict& dict) noexcept {
+  // One that is dense, or will be, is kept as long as the caches do.
+  DenseRange range{.fields = {}, .num_places = dict.num_places};
+  if (is_dense(dict) || find_range(dict, dict.entry_capacity * 2, range)) {
+    if (dense_bytes(dict, range.num_places) <= kLargeTableBytes)
+      return resize_dict(worker, dict, dict.entry_capacity * 2);
+    dict.key_shape = 0;
+  }
+  if (is_dense(dict)) {
+    if (const ErrorCode code = make_hashed(worker, dict); code != ErrorCode::kSuccess) return code;
+  }
   const std::int64_t largest = table_entries(kLargeTableBytes, dict.entry_bytes);
   const bool is_largest = dict.entry_capacity >= largest;
   if (!is_largest && expects_at_most(largest, dict.num_entries, dict.num_merges))
@@ -554,6 +574,9 @@ ErrorCode weld_rt_dict_spill(Worker* worker, Dict* dict) noexcept {
 }
 
 std::uint32_t weld_rt_dict_logs_rest(Worker* worker, const Dict* dict, std::int64_t num_merges) noexcept {
+  // One thread adds to a dense table that stays in its cache faster than two write logs.
+  const std::int64_t most_bytes = worker->may_fork ? kSmallTableBytes : kLargeTableBytes;
+  if (is_dense(*dict) && dense_bytes(*dict, dict->num_places) <= most_bytes) return 0;
   return worker->may_fork || !expects_at_most(kCachedKeys, dict->num_entries, num_merges) ? 1 : 0;
 }
 
@@ -587,12 +610,19 @@ ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std
   Scope scope;
   weld_rt_scope_begin(worker, &scope);
   Dict total{};
-  ErrorCode code = Combination(*worker, parts, stride_bytes, count, *ops).run(total);
+  Dict* sum = &total;
+  ErrorCode code;
+  if (DenseRange range; !has_records && combine_densely(parts, stride_bytes, count, range)) {
+    sum = part(0);
+    code = combine_dense(worker, parts, stride_bytes, count, range, *ops);
+  } else {
+    code = Combination(*worker, parts, stride_bytes, count, *ops).run(total);
+  }
   if (code == ErrorCode::kSuccess) {
     if (is_fresh) {
-      move_table(worker, *into, total);
+      move_table(worker, *into, *sum);
     } else {
-      code = ops->combine(worker, into, &total);
+      code = ops->combine(worker, into, sum);
     }
   }
   weld_rt_scope_end(worker, &scope);

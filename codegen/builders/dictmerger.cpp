@@ -1,6 +1,7 @@
 #include <cstddef>
 
 #include "codegen/builders/builder.h"
+#include "codegen/dense_dictionaries.h"
 #include "codegen/dictionaries.h"
 #include "codegen/lane_memory.h"
 #include "ir/reduction_order.h"
@@ -41,7 +42,8 @@ void merge_into_table(Emitter& emitter, ir::Type type, llvm::Value* dict, const 
                       const Value& value, llvm::Value* hash, ir::Span span) {
   const EntryType entry = entry_type(type);
   const ir::MergeOp op = merger_type(type).op;
-  llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hash);
+  llvm::Value* index = find_or_insert_hashed(emitter, entry, dict, key, op, hash);
+  check_index(emitter, index, span);
   llvm::Value* address = entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index));
   emitter.store(emitter.merge_values(op, emitter.load(entry.value, address), value), address);
 }
@@ -98,8 +100,24 @@ void to_log_or_table(Emitter& emitter, llvm::Value* dict, ir::Span span,
       });
 }
 
-void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
-                 ir::Span span) {
+void merge_into_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, llvm::Value* index,
+                      const Value& value) {
+  const EntryType entry = entry_type(type);
+  llvm::Value* address = entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index));
+  const Value before = emitter.load(entry.value, address);
+  emitter.store(emitter.merge_values(merger_type(type).op, before, value), address);
+}
+
+// Writes one of the two. What is dense has no log.
+void if_dense(Emitter& emitter, ir::Type type, llvm::Value* dict, const std::function<void()>& dense,
+              const std::function<void()>& hashed) {
+  if (key_shape(emitter, entry_type(type)) == 0) return hashed();
+  emitter.branch(
+      is_dense(emitter, dict), [&] { return dense(), Value{}; }, [&] { return hashed(), Value{}; });
+}
+
+void merge_hashed(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
+                  ir::Span span) {
   llvm::Value* hash = hash_key(emitter, dict, key);
   to_log_or_table(
       emitter, dict, span,
@@ -113,6 +131,35 @@ void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value
         merge_into_table(emitter, type, dict, key, value, hash, span);
         count_merges(emitter, type, dict, emitter.i64(1));
       });
+}
+
+void merge_entry(Emitter& emitter, ir::Type type, llvm::Value* dict, const Value& key, const Value& value,
+                 ir::Span span) {
+  if_dense(
+      emitter, type, dict,
+      [&] {
+        llvm::Value* index = find_or_insert_dense(emitter, entry_type(type), dict, key, merger_type(type).op);
+        check_index(emitter, index, span);
+        merge_into_entry(emitter, type, dict, index, value);
+        count_merges(emitter, type, dict, emitter.i64(1));
+      },
+      [&] { merge_hashed(emitter, type, dict, key, value, span); });
+}
+
+// ErrorCode fold(worker, into, from, count): runtime::DictFold.
+void write_fold(ModuleEmitter& module, llvm::Function* function, ir::Type type) {
+  Emitter emitter(module, function);
+  const EntryType entry = entry_type(type);
+  emitter.count_loop(function->getArg(3), [&](llvm::Value* index) {
+    const auto value_at = [&](unsigned argument) {
+      llvm::Value* place = emitter.element_address(function->getArg(argument), index, sizeof(std::byte*));
+      return entry_value_address(emitter, entry, emitter.ir.CreateLoad(emitter.ir.getPtrTy(), place));
+    };
+    llvm::Value* into = value_at(1);
+    const Value from = emitter.load(entry.value, value_at(2));
+    emitter.store(emitter.merge_values(merger_type(type).op, emitter.load(entry.value, into), from), into);
+  });
+  emitter.finish();
 }
 
 // ErrorCode combine(worker, into, from): runtime::DictCombine.
@@ -177,12 +224,19 @@ llvm::Constant* merge_ops(Emitter& emitter, ir::Type type, const DictUse& use) {
   llvm::Function* aggregate =
       module.shared_function("aggregate", type, 0, {pointer, pointer, pointer, i64, i64}, nullptr,
                              [&](llvm::Function* made) { write_aggregate(module, made, type); });
-  static_assert(sizeof(runtime::DictMergeOps) == 40 && offsetof(runtime::DictMergeOps, combine) == 8 &&
-                offsetof(runtime::DictMergeOps, is_ordered) == 16 &&
-                offsetof(runtime::DictMergeOps, keeps_order) == 24 &&
-                offsetof(runtime::DictMergeOps, has_slots) == 32);
-  llvm::Constant* fields[] = {aggregate, combine, emitter.i64(depends_on_order(emitter, type) ? 1 : 0),
-                              emitter.i64(use.keeps_order ? 1 : 0), emitter.i64(use.has_slots ? 1 : 0)};
+  llvm::Function* fold =
+      module.shared_function("fold", type, 0, {pointer, pointer, pointer, i64}, nullptr,
+                             [&](llvm::Function* made) { write_fold(module, made, type); });
+  static_assert(
+      sizeof(runtime::DictMergeOps) == 48 && offsetof(runtime::DictMergeOps, combine) == 8 &&
+      offsetof(runtime::DictMergeOps, fold) == 16 && offsetof(runtime::DictMergeOps, is_ordered) == 24 &&
+      offsetof(runtime::DictMergeOps, keeps_order) == 32 && offsetof(runtime::DictMergeOps, has_slots) == 40);
+  llvm::Constant* fields[] = {aggregate,
+                              combine,
+                              fold,
+                              emitter.i64(depends_on_order(emitter, type) ? 1 : 0),
+                              emitter.i64(use.keeps_order ? 1 : 0),
+                              emitter.i64(use.has_slots ? 1 : 0)};
   llvm::Constant* constant = llvm::ConstantStruct::getAnon(fields);
   return new llvm::GlobalVariable(module.module(), constant->getType(), true,
                                   llvm::GlobalValue::InternalLinkage, constant, "dict_merge_ops");
@@ -196,6 +250,7 @@ Value create_dict_part(Emitter& emitter, const Value& outer, runtime::DictPartKi
       emitter.call("weld_rt_dict_part", {emitter.worker, emitter.i64(entry_bytes(emitter, entry_type(type))),
                                          emitter.i32(static_cast<std::uint32_t>(kind))});
   emitter.fail_if(emitter.ir.CreateIsNull(dict), ErrorCode::kOutOfMemory, span);
+  choose_table_like(emitter, entry_type(type), dict, outer.scalar(), span);
   return {type, {dict}};
 }
 
@@ -240,6 +295,32 @@ class DictMergerOps final : public BuilderOps {
     const Value key_lanes = emitter.member(lanes, 0);
     const SpilledLanes keys(emitter, entry.key, key_lanes);
     llvm::Value* dict = builder.scalar();
+    if_dense(
+        emitter, builder.type, dict,
+        [&] {
+          const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
+          emitter.when(is_large(emitter, dict),
+                       [&] { prefetch_dense(emitter, entry, dict, key_lanes.leaves, mask, count); });
+          for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
+            llvm::Value* index = find_or_insert(emitter, entry, dict, keys.lane(emitter, lane), op, span);
+            values.merge_into(
+                emitter, op, lane,
+                entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
+          });
+          count_merges(emitter, builder.type, dict, mask ? count_lanes(emitter, mask) : emitter.i64(count));
+        },
+        [&] { merge_hashed_lanes(emitter, builder, lanes, keys, mask, span); });
+    return builder;
+  }
+
+ private:
+  static void merge_hashed_lanes(Emitter& emitter, const Value& builder, const Value& lanes,
+                                 const SpilledLanes& keys, llvm::Value* mask, ir::Span span) {
+    const EntryType entry = entry_type(builder.type);
+    const std::uint32_t count = *ir::num_lanes(lanes.type);
+    const ir::MergeOp op = merger_type(builder.type).op;
+    const Value key_lanes = emitter.member(lanes, 0);
+    llvm::Value* dict = builder.scalar();
     const LaneHashes hashes(emitter, entry.key, dict, key_lanes, keys, mask);
     const auto to_table = [&] {
       const LaneRows values(emitter, entry.value, emitter.member(lanes, 1));
@@ -274,9 +355,9 @@ class DictMergerOps final : public BuilderOps {
                               offsetof(runtime::DictLog, num_merges));
         },
         to_table);
-    return builder;
   }
 
+ public:
   Value create_partial(Emitter& emitter, const Value& outer, ir::Span span) const override {
     const auto kind = depends_on_order(emitter, outer.type) ? runtime::DictPartKind::kTable
                                                             : runtime::DictPartKind::kPreaggregates;

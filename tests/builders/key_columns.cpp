@@ -81,7 +81,8 @@ std::span<const KeyKind> key_kinds() {
 }
 
 std::string_view name_of(Distribution distribution) {
-  constexpr std::string_view kNames[] = {"few", "many", "zipf", "one key", "distinct", "sorted", "colliding"};
+  constexpr std::string_view kNames[] = {"few",    "many",      "zipf",  "one key", "distinct",
+                                         "sorted", "colliding", "range", "growing", "extremes"};
   return kNames[static_cast<std::size_t>(distribution)];
 }
 
@@ -116,6 +117,17 @@ std::vector<std::int64_t> key_numbers(Distribution distribution, std::int64_t le
         break;
       case Distribution::kColliding:
         numbers.push_back(below(length / 4) << 40);
+        break;
+      case Distribution::kRange: {
+        const std::int64_t number = below(2'000) - 1'000;
+        numbers.push_back(number % 3 == 0 ? number + 1 : number);
+        break;
+      }
+      case Distribution::kGrowing:
+        numbers.push_back(i % 997 == 996 ? i << 32 : below(i + 1) - i / 2);
+        break;
+      case Distribution::kExtremes:
+        numbers.push_back(below(2) == 0 ? INT64_MIN + below(100) : INT64_MAX - below(100));
         break;
     }
   }

@@ -29,13 +29,18 @@ enum class Distribution {
   kDistinct,   ///< one for each
   kSorted,     ///< in order, three rows each
   kColliding,  ///< numbers whose low 40 bits are equal, where the type holds them
+  kRange,      ///< 2,000 neighbours around 0, every third of them left out
+  kGrowing,    ///< a range that grows down and up, and now and then a key far outside of it
+  kExtremes,   ///< the least and the greatest ones of the type
 };
 inline constexpr Distribution kDistributions[] = {
-    Distribution::kFew,      Distribution::kMany,   Distribution::kZipf,     Distribution::kOneKey,
-    Distribution::kDistinct, Distribution::kSorted, Distribution::kColliding};
+    Distribution::kFew,      Distribution::kMany,    Distribution::kZipf,      Distribution::kOneKey,
+    Distribution::kDistinct, Distribution::kSorted,  Distribution::kColliding, Distribution::kRange,
+    Distribution::kGrowing,  Distribution::kExtremes};
 /// Some of them, that differ most.
 inline constexpr Distribution kSomeDistributions[] = {Distribution::kMany, Distribution::kZipf,
-                                                      Distribution::kColliding};
+                                                      Distribution::kColliding, Distribution::kRange,
+                                                      Distribution::kGrowing};
 std::string_view name_of(Distribution distribution);
 
 /// The number of each row's key.
