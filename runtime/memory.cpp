@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "runtime/limits.h"
@@ -31,6 +32,8 @@ constexpr std::uint32_t kStaggerLines = 32;
 // A large allocation's bytes beyond its class: the way to the first block boundary, and the stagger.
 constexpr std::int64_t kLargeSlackBytes = kStaggerLines * kCacheLineBytes + sizeof(Block);
 constexpr std::int64_t kCreditBatchBytes = 64 * 1024;
+// A block that grows takes a cached one up to four times as large as it must be.
+constexpr int kClassesOfCachedGrowth = 8;
 constexpr std::int64_t kMaxPayloadBytes = std::int64_t{1} << 46;
 
 std::int64_t large_allocation_bytes(int size_class) {
@@ -225,10 +228,21 @@ bool WorkerHeap::can_remap(const Block* block) noexcept {
   return is_mapped(block->size_class);
 }
 
-Block* WorkerHeap::remap(Block* block, std::int64_t bytes) noexcept {
+Block* WorkerHeap::remap(Block* block, std::int64_t used_bytes, std::int64_t bytes) noexcept {
   const int size_class = size_class_for(bytes);
   const std::int64_t more = bytes - block->requested_bytes;
   if (size_class < block->size_class || more <= 0 || !charge(more)) return nullptr;
+  if (Block* cached = context_.take_cached(size_class, size_class + kClassesOfCachedGrowth)) {
+    WELD_UNPOISON(cached->payload(), static_cast<std::size_t>(bytes));
+    std::memcpy(cached->payload(), block->payload(), static_cast<std::size_t>(used_bytes));
+    cached->requested_bytes = bytes;
+    cached->marks.store(block->marks.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    link_beside(block, cached);
+    unlink(block);
+    recycle(block);
+    allocated_bytes_ += more;
+    return cached;
+  }
   const std::int64_t old_bytes = large_allocation_bytes(block->size_class);
   const std::int64_t new_bytes = large_allocation_bytes(size_class);
   std::byte* old_base = large_base(block);
@@ -351,19 +365,22 @@ bool Context::take_credit(WorkerHeap& heap, std::int64_t bytes) noexcept {
   return true;
 }
 
-Block* Context::allocate_large(int size_class, bool* zeroed) noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    const int last = std::min(size_class + 1, kNumSizeClasses - 1);
-    for (int candidate = size_class; candidate <= last; ++candidate) {
-      BlockLink*& first = cached_[static_cast<std::size_t>(candidate)];
-      if (!first) continue;
-      Block* block = as_block(first);
-      first = block->next;
-      cached_bytes_.fetch_sub(class_bytes(candidate), std::memory_order_relaxed);
-      return block;
-    }
+Block* Context::take_cached(int size_class, int last) noexcept {
+  const std::lock_guard lock(mutex_);
+  last = std::min(last, kNumSizeClasses - 1);
+  for (int candidate = size_class; candidate <= last; ++candidate) {
+    BlockLink*& first = cached_[static_cast<std::size_t>(candidate)];
+    if (!first) continue;
+    Block* block = as_block(first);
+    first = block->next;
+    cached_bytes_.fetch_sub(class_bytes(candidate), std::memory_order_relaxed);
+    return block;
   }
+  return nullptr;
+}
+
+Block* Context::allocate_large(int size_class, bool* zeroed) noexcept {
+  if (Block* block = take_cached(size_class, size_class + 1)) return block;
   const std::int64_t uncached = limit_ - charged_.load(std::memory_order_relaxed);
   if (cached_bytes_.load(std::memory_order_relaxed) > uncached) evict(std::max<std::int64_t>(uncached, 0));
 

@@ -93,10 +93,12 @@ class WorkerHeap {
   void free_all(BlockLink& list) noexcept;
   /// Changes the size of a block where it stands; false when it has no room or the limit forbids it.
   bool resize(Block* block, std::int64_t bytes) noexcept;
-  /// Whether `remap` is the way to make the block larger: nothing is copied, and there are never two of it.
+  /// Whether `remap` is the way to make the block larger: there are never two of it.
   static bool can_remap(const Block* block) noexcept;
-  /// Makes such a block larger. It moves, and keeps its place in its list; null when out of memory.
-  Block* remap(Block* block, std::int64_t bytes) noexcept;
+  /// Makes such a block larger, of which that many bytes are used. It moves, and keeps its place in its list;
+  /// null when out of memory. Its pages are moved by the system, or copied where a cached block has room,
+  /// since fresh pages take longer.
+  Block* remap(Block* block, std::int64_t used_bytes, std::int64_t bytes) noexcept;
 
   /// Bytes ever allocated here.
   std::int64_t allocated_bytes() const { return allocated_bytes_; }
@@ -172,6 +174,8 @@ class Context {
   void return_credit(std::int64_t bytes) noexcept { charged_.fetch_sub(bytes, std::memory_order_relaxed); }
   bool try_charge(std::int64_t bytes, std::int64_t unused = 0) noexcept;
   Block* allocate_large(int size_class, bool* zeroed) noexcept;
+  /// A cached block of the first size class that has one, up to the last; null if none has.
+  Block* take_cached(int size_class, int last) noexcept;
   void free_large(Block* block) noexcept;
   void evict(std::int64_t most_bytes) noexcept;
   bool refill(WorkerHeap::FreeList& list, int size_class) noexcept;

@@ -45,7 +45,7 @@ std::byte* weld_rt_grow(Worker* worker, std::byte* payload, std::int64_t used_by
   Block* old_block = Block::of(payload);
   if (heap.resize(old_block, new_bytes)) return payload;
   if (new_bytes > old_block->requested_bytes && WorkerHeap::can_remap(old_block)) {
-    Block* moved = heap.remap(old_block, new_bytes);
+    Block* moved = heap.remap(old_block, used_bytes, new_bytes);
     return moved ? moved->payload() : nullptr;
   }
   Block* block = heap.allocate(new_bytes);

@@ -167,6 +167,26 @@ TEST(Memory, LargeBlocksAreRecycledWithinABound) {
   EXPECT_EQ(context.bytes_in_use(), 0);
 }
 
+TEST_F(MemoryTest, LargeBlocksGrowIntoCachedOnes) {
+  constexpr std::int64_t kMiB = 1 << 20;
+  const auto fill = [&](Worker* worker, std::byte*) {
+    std::byte* builder = weld_rt_allocate(worker, 2 * kMiB);
+    builder[2 * kMiB - 1] = std::byte{42};
+    for (std::int64_t size = 2 * kMiB; size < 32 * kMiB; size *= 2) {
+      const std::int64_t before = context.bytes_in_use();
+      builder = weld_rt_grow(worker, builder, size, 2 * size);
+      EXPECT_EQ(context.bytes_in_use(), before + size);
+      EXPECT_EQ(builder[2 * kMiB - 1], std::byte{42});
+    }
+    weld_rt_free(worker, builder);
+    return ErrorCode::kSuccess;
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(run(fill), ErrorCode::kSuccess);
+  const std::int64_t before = context.num_system_allocations();
+  EXPECT_EQ(run(fill), ErrorCode::kSuccess);
+  EXPECT_EQ(context.num_system_allocations(), before);
+}
+
 TEST_F(MemoryTest, ScopesFreeKeepAndNest) {
   EXPECT_EQ(run([&](Worker* worker, std::byte*) {
               const std::int64_t before = context.bytes_in_use();
