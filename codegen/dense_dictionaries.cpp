@@ -137,7 +137,9 @@ void choose_table(Emitter& emitter, const EntryType& type, llvm::Value* dict, ir
   if (shape == 0) return;
   const auto says = [&](std::string_view word) { return ir::annotated_word(annotations, "impl", word); };
   if (says("local") || says("global") || says("partitioned")) return;
-  if (says("dense")) shape |= runtime::kForcedDense;
+  const bool says_nothing = !ir::find_annotation(annotations, "impl");
+  if (says("dense") || (says_nothing && emitter.module.options().dense_dictmergers))
+    shape |= runtime::kForcedDense;
   emitter.check(emitter.call("weld_rt_dict_shape",
                              {emitter.worker, dict, emitter.i64(static_cast<std::int64_t>(shape))}),
                 span);

@@ -46,7 +46,8 @@ struct EmitOptions {
   bool statistics = false;                  ///< code tells what its loops do (runtime/loop_statistics.h)
   ProbeStyle probes = ProbeStyle::kChosen;  ///< where no annotation says it
   runtime::GroupImpl groups = runtime::GroupImpl::kChosen;  ///< where no annotation says it
-  int vector_bits = 128;                                    ///< of a register
+  bool dense_dictmergers = false;  ///< those that may be dense are so from the beginning, likewise
+  int vector_bits = 128;           ///< of a register
   /// The narrowest integers of which a vector can be compressed by an instruction; 0: there is none.
   int narrowest_compress_bits = 0;
   bool has_masks = false;  ///< loads and arithmetic under a mask are single instructions

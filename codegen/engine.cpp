@@ -107,10 +107,11 @@ CompileCache<Compiled>& cache() {
 
 std::string cache_key(ir::Expr program, const CompileOptions& options) {
   const auto [high, low] = ir::structural_hash(program);
-  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(),
+  return fmt::format("{:x}.{:x}.{:x}.{}.{}.{}.{}.{}.{}.{}.{}.{}", high, low, options.pipeline.hash(),
                      options.optimization_level, options.simd_width_bits, options.interpret,
                      options.deterministic, options.allow_fma, options.statistics,
-                     static_cast<int>(options.probes), static_cast<int>(options.groups));
+                     static_cast<int>(options.probes), static_cast<int>(options.groups),
+                     options.dense_dictmergers);
 }
 
 ir::Expr optimize(ir::Expr program, const CompileOptions& options, Clock::time_point deadline,
@@ -162,7 +163,8 @@ void generate_code(Compiled& compiled, const CompileOptions& options, Clock::tim
                .allow_fma = options.allow_fma,
                .statistics = options.statistics,
                .probes = options.probes,
-               .groups = options.groups},
+               .groups = options.groups,
+               .dense_dictmergers = options.dense_dictmergers},
       .optimization_level = options.optimization_level,
       .simd_width_bits = options.simd_width_bits,
       .num_threads = options.num_threads > 0 ? options.num_threads : runtime::default_threads(),

@@ -41,6 +41,7 @@ struct CompileOptions {
   bool statistics = false;     ///< code counts what its loops do, for runs that ask for it
   ProbeStyle probes = ProbeStyle::kChosen;  ///< of lookups that do not say `impl:plain` or `impl:staged`
   runtime::GroupImpl groups{};              ///< how to fill groupmergers, where no annotation says it
+  bool dense_dictmergers = false;           ///< `impl:dense` for dictmergers that have no `impl`
   std::int64_t compile_deadline_ms = 60'000;
   std::int64_t cache_bytes = std::int64_t{256} << 20;  ///< of compiled programs kept in the process
   std::string cache_dir;                  ///< of compiled objects, shared by processes; empty: none

@@ -20,13 +20,16 @@ constexpr std::uint64_t kPlacesAnEntry = 8;
 constexpr std::uint64_t kForcedPlaces = std::uint64_t{1} << 22;
 constexpr std::uint64_t kMaxPlaces = std::uint64_t{1} << 30;
 
-std::uint64_t most_places(const Dict& dict, std::int64_t capacity) {
-  const std::uint64_t least = dict.key_shape & kForcedDense ? kForcedPlaces : kFewPlaces;
+std::uint64_t most_places(std::uint64_t key_shape, std::int64_t capacity) {
+  const std::uint64_t least = key_shape & kForcedDense ? kForcedPlaces : kFewPlaces;
   return std::clamp(static_cast<std::uint64_t>(capacity) * kPlacesAnEntry, least, kMaxPlaces);
 }
 
+std::int64_t count_fields(std::uint64_t key_shape) {
+  return (std::bit_width(key_shape) + kKeyFieldBits - 1) / kKeyFieldBits;
+}
 std::int64_t count_fields(const Dict& dict) {
-  return (std::bit_width(dict.key_shape) + kKeyFieldBits - 1) / kKeyFieldBits;
+  return count_fields(dict.key_shape);
 }
 
 struct FieldShape {
@@ -123,10 +126,10 @@ void clamp_to_type(const FieldShape& shape, DenseField& field) {
 }
 
 // The least range that has the keys of both.
-bool unite(DenseRange& range, const Dict& dict, std::int64_t num_fields) {
+bool unite(DenseRange& range, const DenseField* others, std::int64_t num_fields) {
   for (std::int64_t i = 0; i < num_fields; ++i) {
     DenseField& field = range.fields[i];
-    const DenseField& other = dict.fields[i];
+    const DenseField& other = others[i];
     if (other.span == 0) continue;
     if (field.span == 0) {
       field = other;
@@ -143,13 +146,43 @@ bool unite(DenseRange& range, const Dict& dict, std::int64_t num_fields) {
   return true;
 }
 
+// Puts the indices of entries in their places, a chunk of entries at a time.
+struct Filling {
+  static constexpr std::int64_t kChunk = 64 * 1024;
+
+  const Dict& dict;
+  const DenseRange& range;
+  std::uint32_t* table;
+
+  static ErrorCode fill(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
+    const auto& [dict, range, table] = *static_cast<const Filling*>(self);
+    if (must_poll(*worker)) {
+      if (const ErrorCode code = weld_rt_poll(worker); code != ErrorCode::kSuccess) return code;
+    }
+    const std::int64_t num_fields = count_fields(dict);
+    for (std::int64_t i = begin * kChunk; i < std::min(end * kChunk, dict.num_entries); ++i) {
+      table[place_of(dict, num_fields, range, dict.entries + i * dict.entry_bytes)] =
+          static_cast<std::uint32_t>(i + 1);
+    }
+    return ErrorCode::kSuccess;
+  }
+};
+
 }  // namespace
+
+bool unite_ranges(std::uint64_t key_shape, std::int64_t capacity, const DenseRange& other,
+                  DenseRange& range) noexcept {
+  const std::int64_t num_fields = count_fields(key_shape);
+  if (other.num_places == 0) return true;
+  return unite(range, other.fields, num_fields) &&
+         set_strides(range, num_fields, most_places(key_shape, capacity));
+}
 
 bool find_range(const Dict& dict, std::int64_t capacity, DenseRange& range) noexcept {
   if (dict.key_shape == 0 || dict.num_entries == 0) return false;
   constexpr std::int64_t kAtOnce = 512;
   const std::int64_t num_fields = count_fields(dict);
-  const std::uint64_t most = most_places(dict, capacity);
+  const std::uint64_t most = most_places(dict.key_shape, capacity);
   std::int64_t least[kMaxDenseFields] = {};
   std::int64_t greatest[kMaxDenseFields] = {};
   std::uint64_t first[kMaxDenseFields];
@@ -193,13 +226,13 @@ ErrorCode make_dense(Worker* worker, Dict& dict, const DenseRange& range) noexce
   if (is_dense(dict) && num_fields == 1 && shift < span && dict.fields[0].span <= span - shift) {
     std::memcpy(table + shift, table_of(dict), dict.fields[0].span * sizeof *table);
   } else {
-    for (std::int64_t i = 0; i < dict.num_entries; ++i) {
-      if (const ErrorCode code = poll_at(worker, i); code != ErrorCode::kSuccess) {
-        weld_rt_free(worker, block);
-        return code;
-      }
-      table[place_of(dict, num_fields, range, dict.entries + i * dict.entry_bytes)] =
-          static_cast<std::uint32_t>(i + 1);
+    Filling filling{dict, range, table};
+    const std::int64_t num_chunks = (dict.num_entries + Filling::kChunk - 1) / Filling::kChunk;
+    const ErrorCode code = num_chunks > 1 ? for_each_morsel(*worker, num_chunks, 1, Filling::fill, &filling)
+                                          : Filling::fill(worker, &filling, 0, num_chunks, nullptr);
+    if (code != ErrorCode::kSuccess) {
+      weld_rt_free(worker, block);
+      return code;
     }
   }
   weld_rt_replace(worker, reinterpret_cast<std::byte*>(dict.slots), block);
@@ -362,9 +395,9 @@ bool combine_densely(std::byte* parts, std::int64_t stride_bytes, std::int64_t c
     const Dict& part = part_at(parts, stride_bytes, i);
     if (!is_dense(part)) return false;
     num_entries += part.num_entries;
-    if (i > 0 && !unite(range, part, num_fields)) return false;
+    if (i > 0 && !unite(range, part.fields, num_fields)) return false;
   }
-  return set_strides(range, num_fields, most_places(first, num_entries));
+  return set_strides(range, num_fields, most_places(first.key_shape, num_entries));
 }
 
 ErrorCode combine_dense(Worker* worker, std::byte* parts, std::int64_t stride_bytes, std::int64_t count,
@@ -381,7 +414,7 @@ extern "C" {
 
 ErrorCode weld_rt_dict_reach(Worker* worker, Dict* dict, const std::byte* key) noexcept {
   const std::int64_t num_fields = count_fields(*dict);
-  const std::uint64_t most = most_places(*dict, dict->entry_capacity);
+  const std::uint64_t most = most_places(dict->key_shape, dict->entry_capacity);
   DenseRange exact = range_of(*dict);
   DenseRange wider = exact;
   for (std::int64_t i = 0; i < num_fields; ++i) {

@@ -37,7 +37,12 @@ struct DenseRange {
 /// Whether the keys of a hashed table are from a range that is small beside `capacity` entries; `range` is
 /// then one that holds them.
 bool find_range(const Dict& dict, std::int64_t capacity, DenseRange& range) noexcept;
-/// Makes a table that has all of its keys in `range` dense. On failure it is as before.
+/// Widens `range` so that it has what `other` has, both of keys of that shape; false if it is then too large
+/// for `capacity` entries. One without places has no keys.
+bool unite_ranges(std::uint64_t key_shape, std::int64_t capacity, const DenseRange& other,
+                  DenseRange& range) noexcept;
+/// Makes a table that has all of its keys in `range` dense: in parallel when large. On failure it is as
+/// before.
 ErrorCode make_dense(Worker* worker, Dict& dict, const DenseRange& range) noexcept;
 /// Makes a dense table a hashed one. On failure it is as before.
 ErrorCode make_hashed(Worker* worker, Dict& dict) noexcept;

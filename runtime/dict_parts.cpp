@@ -161,6 +161,7 @@ struct Partition {
   Scope scope;
   Dict table;             // its slots are given up when it is complete
   std::uint64_t* filled;  // slots that hold an entry, in their order
+  DenseRange range;       // of its keys, where they all are from one that is small
   std::int64_t first_entry;
   std::uint32_t* places;  // of the entries in the result; null: they follow `first_entry`
   std::int64_t num_overflow;
@@ -191,7 +192,8 @@ class Combination {
   Combination(const Combination&) = delete;
   Combination& operator=(const Combination&) = delete;
 
-  // Makes the total of all parts in `result`, which is clear; its blocks are in the worker's scope.
+  // Makes the total of all parts in `result`, which is clear but for its key_shape; its blocks are in the
+  // worker's scope.
   ErrorCode run(Dict& result) noexcept {
     if (!partitions_) return ErrorCode::kOutOfMemory;
     result_ = &result;
@@ -202,9 +204,11 @@ class Combination {
     free_logs();
     code = allocate_result();
     if (code == ErrorCode::kSuccess && ops_.keeps_order) code = place_entries();
-    if (code == ErrorCode::kSuccess && (ops_.has_slots || !ops_.keeps_order))
+    if (code == ErrorCode::kSuccess && (has_slots_ || !ops_.keeps_order))
       code = for_each_morsel(worker_, kPartitions, 1, place_partitions, this);
     if (code == ErrorCode::kSuccess) place_overflow();
+    if (code == ErrorCode::kSuccess && ops_.has_slots && !has_slots_)
+      code = make_dense(&worker_, result, range_);
     return code;
   }
 
@@ -267,6 +271,12 @@ class Combination {
       if (code != ErrorCode::kSuccess) return code;
     }
     note_entries(table.num_entries);
+    if (ops_.has_slots && result_->key_shape != 0 && table.num_entries > 0) {
+      Dict keys = table;
+      keys.key_shape = result_->key_shape;
+      DenseRange& range = partitions_[p].range;
+      if (!find_range(keys, table.num_entries * kPartitions, range)) range.num_places = 0;
+    }
     return give_up_slots(worker, partitions_[p]);
   }
 
@@ -316,11 +326,26 @@ class Combination {
     result.num_entries = num_entries_;
     result.entry_capacity = std::max<std::int64_t>(num_entries_, 1);
     result.entries = weld_rt_allocate(&worker_, result.entry_capacity * result.entry_bytes);
-    if (!ops_.has_slots) return result.entries ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
+    has_slots_ = ops_.has_slots && !has_small_range();
+    if (!has_slots_) return result.entries ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
     const std::int64_t num_slots = std::max(slots_for(num_entries_), kPartitions);
     std::byte* slots = result.entries ? weld_rt_allocate(&worker_, num_slots * 8) : nullptr;
     set_slots(result, reinterpret_cast<std::uint64_t*>(slots), num_slots);
     return slots ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
+  }
+
+  // Whether the result may be dense: `range_` has all keys then.
+  bool has_small_range() {
+    if (result_->key_shape == 0 || num_entries_ == 0) return false;
+    for (std::int64_t p = 0; p < kPartitions; ++p) {
+      const Partition& partition = partitions_[p];
+      if (partition.table.num_entries == 0) continue;
+      if (partition.range.num_places == 0 ||
+          !unite_ranges(result_->key_shape, num_entries_, partition.range, range_)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   // --- Entries in the order of their first merge. The numbers of merges are cut into chunks; where the
@@ -434,7 +459,7 @@ class Combination {
         std::memcpy(all.result_->entries + static_cast<std::size_t>(partition.first_entry) * bytes,
                     table.entries, static_cast<std::size_t>(table.num_entries) * bytes);
       }
-      if (all.ops_.has_slots) all.place_slots(p);
+      if (all.has_slots_) all.place_slots(p);
       if (partition.num_overflow == 0) state_of(worker).heap.free_all(partition.scope.blocks);
     }
     return ErrorCode::kSuccess;
@@ -489,6 +514,8 @@ class Combination {
   Dict* result_ = nullptr;
   std::uint64_t num_merges_ = 0;
   std::int64_t num_entries_ = 0;
+  bool has_slots_ = false;               // the result is hashed, and looked at
+  DenseRange range_{};                   // else, where it is looked at
   std::uint64_t chunk_ = 0;              // numbers of merges; a power of two, at least 64
   std::int64_t* first_entry_ = nullptr;  // of each chunk
 };
@@ -610,6 +637,7 @@ ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std
   Scope scope;
   weld_rt_scope_begin(worker, &scope);
   Dict total{};
+  total.key_shape = into->key_shape;
   Dict* sum = &total;
   ErrorCode code;
   if (DenseRange range; !has_records && combine_densely(parts, stride_bytes, count, range)) {

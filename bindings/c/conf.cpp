@@ -86,6 +86,11 @@ bool set_probes(std::string_view value, Target target) {
   return true;
 }
 
+bool set_dictmerger(std::string_view value, Target target) {
+  target.settings.compile.dense_dictmergers = value == "dense";
+  return value == "" || value == "dense";
+}
+
 bool set_groups(std::string_view value, Target target) {
   using runtime::GroupImpl;
   if (value != "" && value != "local" && value != "global" && value != "partitioned") return false;
@@ -218,6 +223,7 @@ constexpr std::array kKeys{
     Key{"weld.deadline.ms", "a number of milliseconds, 0 for no deadline", set_deadline},
     Key{"weld.deterministic", kBool, set_compile_bool<&codegen::CompileOptions::deterministic>},
     Key{"weld.fma", kBool, set_compile_bool<&codegen::CompileOptions::allow_fma>},
+    Key{"weld.impl.dictmerger", "dense, or nothing to choose", set_dictmerger},
     Key{"weld.impl.groupmerger", "local, global, partitioned, or nothing to choose", set_groups},
     Key{"weld.impl.lookup", "plain, staged, or nothing to choose", set_probes},
     Key{"weld.impl.vecmerger", "local, global, partitioned, dense, or nothing to choose", set_vecmerger},

@@ -367,6 +367,7 @@ TEST_F(CApi, AcceptsAllKeysOfTheOriginal) {
       {"weld.simd.width", "256"},
       {"weld.deadline.ms", "1000"},
       {"weld.adaptive", "false"},
+      {"weld.impl.dictmerger", "dense"},
       {"weld.impl.groupmerger", "partitioned"},
       {"weld.impl.lookup", "staged"},
   };
