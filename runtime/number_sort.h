@@ -165,7 +165,8 @@ class NumberSort {
       sample[static_cast<std::size_t>(i)] = number;
       ++counts[part_of<false>(number)];
     }
-    constexpr std::int64_t kFew = kSampled / 16;
+    // Four times the share of a part.
+    constexpr std::int64_t kFew = kSampled / (kDigits / 4);
     if (std::ranges::max(counts) <= kFew) return ErrorCode::kSuccess;
 
     if (!cells) return ErrorCode::kOutOfMemory;
