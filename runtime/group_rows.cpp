@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <bit>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -163,8 +163,7 @@ class RowGroups {
     TablePartitions tables(*worker_);
     if (!tables) return ErrorCode::kOutOfMemory;
     tables_ = &tables;
-    table_capacity_ = std::bit_ceil(
-        static_cast<std::uint64_t>(std::clamp<std::int64_t>(plan.keys / kPartitions, 8, 64 * 1024)));
+    table_capacity_ = std::clamp<std::int64_t>(plan.keys / kPartitions, 8, 4 * 1024);
     group_.rows_of = &loop_;
     const std::int64_t partitions = kPartitions / plan.rounds;
     group_.last_hash = static_cast<std::uint64_t>(partitions << (32 - kPartitionBits)) - 1;
@@ -227,9 +226,15 @@ class RowGroups {
   static ErrorCode group_partitions(Worker* worker, void* self, std::int64_t begin, std::int64_t end, void*) {
     auto& all = *static_cast<RowGroups*>(self);
     for (std::int64_t p = all.first_ + begin; p < all.first_ + end; ++p) {
+      // About as many keys as the one before had.
       const ErrorCode code =
-          all.tables_->make(worker, p, all.group_.keys.entry_bytes, all.table_capacity_,
-                            [&](Dict& table) { return all.group_partition(worker, p, table); });
+          all.tables_->make(worker, p, all.group_.keys.entry_bytes,
+                            all.table_capacity_.load(std::memory_order_relaxed), [&](Dict& table) {
+                              const ErrorCode made = all.group_partition(worker, p, table);
+                              all.table_capacity_.store(table.num_entries + table.num_entries / 8 + 8,
+                                                        std::memory_order_relaxed);
+                              return made;
+                            });
       if (code != ErrorCode::kSuccess) return code;
     }
     return ErrorCode::kSuccess;
@@ -330,7 +335,7 @@ class RowGroups {
   void* captures_;
   std::int64_t num_iterations_;
   TablePartitions* tables_ = nullptr;
-  std::int64_t table_capacity_ = 0;
+  std::atomic<std::int64_t> table_capacity_{0};
   std::int64_t first_ = 0;  // partition of the round
   std::uint64_t num_numbers_ = 0;
   std::byte* values_ = nullptr;

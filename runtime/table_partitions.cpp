@@ -31,7 +31,19 @@ ErrorCode TablePartitions::begin_table(Worker* worker, Dict& table, std::int64_t
 }
 
 ErrorCode TablePartitions::end_table(Worker* worker, Partition& made) noexcept {
-  made.places = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, made.table.num_entries * 4));
+  Dict& table = made.table;
+  const std::int64_t count = table.num_entries;
+  // Only what is filled is looked at again.
+  std::int64_t next = 0;
+  for (std::uint64_t i = 0; i <= table.slot_mask; ++i) {
+    const std::uint64_t filled = table.slots[i];
+    table.slots[next] = filled;
+    next += filled != 0;
+  }
+  weld_rt_trim(worker, reinterpret_cast<std::byte*>(table.slots), count * 8);
+  weld_rt_trim(worker, table.entries, count * table.entry_bytes);
+  weld_rt_trim(worker, reinterpret_cast<std::byte*>(table.sequence), count * 4);
+  made.places = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, count * 4));
   return made.places ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
 }
 
@@ -197,9 +209,8 @@ ErrorCode TablePartitions::place_slots(Worker* worker, void* self, std::int64_t 
     std::memset(result.slots + first, 0, stretch * 8);
     // Entries leave their place in the table's slots one by one: what overflows fits there.
     partition.overflow = table.slots;
-    for (std::uint64_t i = 0; i <= table.slot_mask; ++i) {
+    for (std::int64_t i = 0; i < table.num_entries; ++i) {
       const std::uint64_t filled = table.slots[i];
-      if (filled == 0) continue;
       const std::uint64_t index = partition.places[static_cast<std::uint32_t>(filled) - 1];
       const std::uint64_t moved = (filled >> 32 << 32) | (index + 1);
       std::uint64_t slot = first_slot(result, filled >> 32);

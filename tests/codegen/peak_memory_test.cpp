@@ -29,12 +29,20 @@ constexpr Case kCases[] = {
     {"VecmergerLong", "|v: vec[i64]| result(for(v, vecmerger[i64,+](v), |b, i, x| merge(b, {i, x})))", 1.5},
     {"SortScalars", "|v: vec[i64]| sort(v, |x| x)", 1.5},
     {"VectorsThatNobodyReadsAgain",
-     "|v: vec[i64]| let a = result(for(v, appender[i64], |b, i, x| merge(b, lookup(v, len(v) - 1L - i) + x)));"
+     "|v: vec[i64]| let a = result(for(v, appender[i64], |b, i, x| merge(b, lookup(v, len(v) - 1L - i) + "
+     "x)));"
      "let c = result(for(v, appender[i64], |b, i, x| merge(b, lookup(a, len(a) - 1L - i) + x)));"
      "let d = result(for(v, appender[i64], |b, i, x| merge(b, lookup(c, len(v) - 1L - i) + x)));"
      "let e = result(for(d, appender[i64], |b, i, x| merge(b, lookup(d, len(v) - 1L - i) + x)));"
      "result(for(v, appender[i64], |b, i, x| merge(b, lookup(e, len(v) - 1L - i) + x)))",
      2.1},
+    {"GroupsOfFewKeys",
+     "|v: vec[i64]| result(for(v, groupmerger[i64,i64], |b, i, x| merge(b, {x & 1023L, x})))", 1.5, 2 * kMiB},
+    {"GroupsOfManyKeys",
+     "|v: vec[i64]| result(for(v, groupmerger[i64,i64], |b, i, x| merge(b, {x * (x / 1000003L) & 262143L, x})))", 1.5,
+     4 * kMiB},
+    {"GroupsOfAlmostAllKeys",
+     "|v: vec[i64]| tovec(result(for(v, groupmerger[i64,i64], |b, i, x| merge(b, {x, i}))))", 2.3, 4 * kMiB},
     {"TopK", "|v: vec[i64]| slice(sort(v, |x| x), 0L, 1000L)", 1.5},
 };
 
