@@ -226,17 +226,19 @@ llvm::Value* hash_key(Emitter& emitter, llvm::Value* dict, const Value& key) {
   return slot_hash(emitter, emitter.hash(key.type, key.leaves, seed));
 }
 
+bool has_scalar_leaves(Emitter& emitter, ir::Type key) {
+  const auto& leaves = emitter.flat(key).leaves;
+  return !leaves.empty() &&
+         std::ranges::all_of(leaves, [](const Leaf& leaf) { return leaf.kind == LeafKind::kScalar; });
+}
+
 LaneHashes::LaneHashes(Emitter& emitter, ir::Type key, llvm::Value* dict, const Value& lanes,
                        const SpilledLanes& keys, llvm::Value* mask) {
   auto& ir = emitter.ir;
   const std::uint32_t count = *ir::num_lanes(lanes.type);
   auto* type = llvm::FixedVectorType::get(ir.getInt32Ty(), count);
   hashes_ = emitter.frame(type, "hashes");
-  const auto& leaves = emitter.flat(key).leaves;
-  const bool of_scalars = !leaves.empty() && std::ranges::all_of(leaves, [](const Leaf& leaf) {
-    return leaf.kind == LeafKind::kScalar;
-  });
-  if (of_scalars) {
+  if (has_scalar_leaves(emitter, key)) {
     llvm::Value* seed = dict_field(emitter, ir.getInt64Ty(), dict, offsetof(Dict, seed));
     llvm::Value* hashes = slot_hash(emitter, emitter.hash(key, lanes.leaves, seed));
     ir.CreateStore(ir.CreateTrunc(hashes, type), hashes_);
@@ -258,6 +260,50 @@ llvm::Value* LaneHashes::all(Emitter& emitter) const {
   return emitter.ir.CreateLoad(hashes_->getAllocatedType(), hashes_);
 }
 
+namespace {
+
+// As Emitter::keys_equal, of lanes of scalars: NaN is itself.
+llvm::Value* equal_lanes(Emitter& emitter, llvm::Value* stored, llvm::Value* key) {
+  auto& ir = emitter.ir;
+  if (!stored->getType()->isFPOrFPVectorTy()) return ir.CreateICmpEQ(stored, key);
+  llvm::Value* nans = ir.CreateAnd(ir.CreateFCmpUNO(stored, stored), ir.CreateFCmpUNO(key, key));
+  return ir.CreateOr(ir.CreateFCmpOEQ(stored, key), nans);
+}
+
+}  // namespace
+
+FirstSlots read_first_slots(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& keys,
+                            llvm::Value* hashes, llvm::Value* mask) {
+  auto& ir = emitter.ir;
+  llvm::Type* i64 = ir.getInt64Ty();
+  const std::uint32_t count = *ir::num_lanes(keys.type);
+  const auto splat = [&](std::size_t offset) {
+    return ir.CreateVectorSplat(count, dict_field(emitter, i64, dict, offset));
+  };
+  llvm::Value* hash = ir.CreateZExt(hashes, llvm::FixedVectorType::get(i64, count));
+  llvm::Value* place = ir.CreateLShr(hash, splat(offsetof(Dict, slot_shift)));
+  place = ir.CreateAnd(place, splat(offsetof(Dict, slot_mask)));
+  const FlatType& slot_type = emitter.flat(ir::Type::scalar(ir::ScalarKind::kU64));
+  llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
+  llvm::Value* slot = gather_lanes(emitter, slot_type, slot_type.leaves.front(), slots, place, mask);
+  const auto constant = [&](std::uint64_t value) { return llvm::ConstantInt::get(slot->getType(), value); };
+
+  FirstSlots first;
+  first.is_occupied = ir.CreateICmpNE(slot, constant(0));
+  first.found = ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash);
+  if (mask) first.found = ir.CreateAnd(mask, first.found);
+  first.index = ir.CreateSub(ir.CreateAnd(slot, constant(0xffffffff)), constant(1));
+  llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
+  const FlatType& entry = emitter.flat(entry_struct(emitter, type));
+  llvm::Value* same = first.found;
+  for (std::size_t i = 0; i < keys.leaves.size(); ++i) {
+    llvm::Value* stored = gather_lanes(emitter, entry, entry.leaves[i], entries, first.index, first.found);
+    same = ir.CreateAnd(same, equal_lanes(emitter, stored, keys.leaves[i]));
+  }
+  first.found = same;
+  return first;
+}
+
 llvm::Value* is_large(Emitter& emitter, llvm::Value* dict) {
   llvm::Value* mask = dict_field(emitter, emitter.ir.getInt64Ty(), dict, offsetof(Dict, slot_mask));
   return emitter.ir.CreateICmpUGE(mask, emitter.i64(runtime::kLargeSlots));
@@ -268,7 +314,11 @@ void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash) {
   prefetch(emitter, emitter.element_address(slots, first_slot(emitter, dict, hash), 8));
 }
 
-void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash) {
+namespace {
+
+// The entry that the slot points to where probing for a hash starts, if it has that hash.
+llvm::Value* first_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash,
+                         llvm::Value* otherwise) {
   auto& ir = emitter.ir;
   llvm::Value* slots = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, slots));
   llvm::Value* place = emitter.element_address(slots, first_slot(emitter, dict, hash), 8);
@@ -276,8 +326,32 @@ void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, 
   llvm::Value* entries = dict_field(emitter, ir.getPtrTy(), dict, offsetof(Dict, entries));
   llvm::Value* entry =
       emitter.element_address(entries, entry_index(emitter, slot), entry_bytes(emitter, type));
+  return ir.CreateSelect(ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash), entry,
+                         otherwise ? otherwise : place);
+}
+
+}  // namespace
+
+void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash) {
   // Of another key, or of none, there is no need to look at the entry.
-  prefetch(emitter, ir.CreateSelect(ir.CreateICmpEQ(ir.CreateLShr(slot, 32), hash), entry, place));
+  prefetch(emitter, first_entry(emitter, type, dict, hash, nullptr));
+}
+
+bool has_vectors(Emitter& emitter, ir::Type key) {
+  return std::ranges::any_of(emitter.flat(key).leaves,
+                             [](const Leaf& leaf) { return leaf.kind == LeafKind::kPointer; });
+}
+
+void prefetch_vectors(Emitter& emitter, const EntryType& type, llvm::Value* entry) {
+  for (const Leaf& leaf : emitter.flat(type.key).leaves) {
+    if (leaf.kind == LeafKind::kPointer)
+      prefetch(emitter, emitter.load_leaf(leaf, emitter.offset(entry, leaf.offset)));
+  }
+}
+
+void prefetch_stored_vectors(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash,
+                             llvm::Value* entry) {
+  prefetch_vectors(emitter, type, first_entry(emitter, type, dict, hash, entry));
 }
 
 llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,

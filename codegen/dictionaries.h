@@ -19,6 +19,9 @@ struct EntryType {
 /// hash alike; `dict` may be any that has keys of that type.
 llvm::Value* hash_key(Emitter& emitter, llvm::Value* dict, const Value& key);
 
+/// Whether a key is made of scalars, at least one: lanes of it are lanes of each.
+bool has_scalar_leaves(Emitter& emitter, ir::Type key);
+
 /// The hashes of lanes of keys, on the stack: those made of scalars all at once, others one by one where the
 /// mask is true (null: all).
 class LaneHashes {
@@ -39,9 +42,26 @@ void prefetch_slot(Emitter& emitter, llvm::Value* dict, llvm::Value* hash);
 /// Fetches the entry that this slot, which is read, points to, if it has that hash.
 void prefetch_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash);
 
+/// Whether keys have vectors, whose elements are elsewhere.
+bool has_vectors(Emitter& emitter, ir::Type key);
+/// Fetches the first elements of the vectors in an entry's key, where the entry is read.
+void prefetch_vectors(Emitter& emitter, const EntryType& type, llvm::Value* entry);
+/// The same of the entry that prefetch_entry fetched; again of `entry` where it fetched none.
+void prefetch_stored_vectors(Emitter& emitter, const EntryType& type, llvm::Value* dict, llvm::Value* hash,
+                             llvm::Value* entry);
+
 /// The address of the entry with that key, or null. `hash` is its hash_key; null: it is made here.
 llvm::Value* find_entry(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& key,
                         llvm::Value* hash = nullptr);
+
+/// What the slots where probing starts tell of lanes of keys, which are made of scalars.
+struct FirstSlots {
+  llvm::Value* found;        ///< the lanes whose key's entry is there
+  llvm::Value* index;        ///< their entries; simd[i64]
+  llvm::Value* is_occupied;  ///< the lanes whose slot is not empty
+};
+FirstSlots read_first_slots(Emitter& emitter, const EntryType& type, llvm::Value* dict, const Value& keys,
+                            llvm::Value* hashes, llvm::Value* mask);
 
 /// The index of the entry with that key. A new entry has its key, and as value the identity of an operator,
 /// or zero. Leaves with kOutOfMemory or kBudgetExceeded. `hash` as for find_entry.

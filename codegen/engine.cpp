@@ -328,6 +328,7 @@ std::expected<Result, ir::Diagnostic> Program::run(const std::shared_ptr<runtime
                                 .executor = options.executor,
                                 .adaptive = options.adaptive,
                                 .vecmerger = options.vecmerger,
+                                .dictmerger = options.dictmerger,
                                 .cancel = options.cancel,
                                 .program = &compiled.tables};
   if (options.deadline_ms > 0)

@@ -55,6 +55,7 @@ struct RunOptions {
   runtime::CancelToken* cancel = nullptr;
   bool adaptive = true;                  ///< false: of several variants of a loop the first one runs
   runtime::VecMergerForced vecmerger{};  ///< how to merge into vectors, where no annotation says it
+  runtime::DictForced dictmerger{};      ///< likewise for dictionaries
   bool statistics = false;               ///< of loops; for programs compiled with CompileOptions::statistics
 };
 

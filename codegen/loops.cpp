@@ -761,6 +761,7 @@ class LoopEmitter {
   llvm::Value* logs_rest(const Partial& partial, const std::vector<const LoopBuilder*>& dicts) {
     llvm::Value* any = emitter_.i32(0);
     for (const LoopBuilder* builder : dicts) {
+      if (builder->impl == DictImpl::kPartitioned) return ir_.getTrue();
       llvm::Value* dict =
           emitter_.load_field(ir_.getPtrTy(), partial.state, static_cast<std::size_t>(builder->offset_bytes));
       any = ir_.CreateOr(any,

@@ -250,6 +250,9 @@ struct MergeRecorder {
   std::int64_t count;
 };
 
+/// What the conf says of dictmergers whose annotation says nothing.
+enum class DictForced : std::uint32_t { kNone, kLocal, kGlobal, kPartitioned };
+
 /// What a builder's annotation `impl:` says of a vecmerger.
 enum class VecMergerForced : std::uint32_t { kNone, kLocal, kGlobal, kPartitioned, kDirect };
 

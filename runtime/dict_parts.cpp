@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "runtime/calls.h"
 #include "runtime/dense_table.h"
@@ -22,6 +24,11 @@ constexpr std::int64_t kSmallTableBytes = std::int64_t{1} << 20;
 constexpr std::int64_t kLargeTableBytes = std::int64_t{8} << 20;
 // A table with more keys than that is out of a core's cache: its merges had better be partitioned.
 constexpr std::int64_t kCachedKeys = 64 * 1024;
+// What a thread writes down in a slice of a loop stays in the cache of its core. Where the tables of keys do
+// not, a slice had better meet each of their cache lines more than once.
+constexpr std::int64_t kSliceIterations = 128 * 1024;
+constexpr std::int64_t kManyKeys = 512 * 1024;
+constexpr std::int64_t kLongSliceIterations = std::int64_t{8} << 20;
 // Blocks of chunks fill huge pages.
 constexpr std::int64_t kFirstChunkBlockBytes = (std::int64_t{2} << 20) - sizeof(Block);
 constexpr std::int64_t kChunkBlockBytes = (std::int64_t{4} << 20) - sizeof(Block);
@@ -121,15 +128,23 @@ ErrorCode spill_table(Worker* worker, Dict& dict) noexcept {
   return ErrorCode::kSuccess;
 }
 
+// Partitions fill their chunks about as fast as each other: the first ones begin in different places, so that
+// their ends are not all in the same sets of the first cache.
+std::int64_t skipped_records(std::int64_t partition, std::int64_t records) {
+  return partition * records / kPartitions;
+}
+
 // Calls `f(first, count)` for the records of each chunk of a partition, in the order of their merges, until
 // it fails.
 template <class F>
 ErrorCode for_each_chunk(const DictLog& log, std::int64_t partition, std::int64_t stride, F&& f) noexcept {
   const std::int64_t bytes = chunk_bytes(stride);
   const std::int64_t full = chunk_records(stride);
+  std::int64_t most = full - skipped_records(partition, full);
   for (DictChunk* chunk = log.first[partition]; chunk; chunk = chunk->next) {
-    std::byte* first = reinterpret_cast<std::byte*>(chunk) + bytes - full * stride;
-    const std::int64_t count = chunk->next ? full : (log.next[partition] - first) / stride;
+    std::byte* first = reinterpret_cast<std::byte*>(chunk) + bytes - most * stride;
+    const std::int64_t count = chunk->next ? most : (log.next[partition] - first) / stride;
+    most = full;
     const ErrorCode code = f(first, count);
     if (code != ErrorCode::kSuccess) return code;
   }
@@ -170,18 +185,15 @@ struct Partition {
 // The way from the records of all parts to one dictionary.
 class Combination {
  public:
-  Combination(Worker& worker, std::byte* parts, std::int64_t stride_bytes, std::int64_t num_parts,
-              const DictMergeOps& ops)
+  // Of what is to be added to `into`.
+  Combination(Worker& worker, const Dict& into, const DictMergeOps& ops)
       : worker_(worker),
-        parts_(parts),
-        stride_bytes_(stride_bytes),
-        num_parts_(num_parts),
+        entry_bytes_(into.entry_bytes),
+        key_shape_(into.key_shape),
         ops_(ops),
-        memory_(worker, kPartitions * static_cast<std::int64_t>(sizeof(Partition)) +
-                            num_parts * static_cast<std::int64_t>(sizeof(std::uint64_t))) {
+        memory_(worker, kPartitions * static_cast<std::int64_t>(sizeof(Partition))) {
     if (!memory_) return;
     partitions_ = memory_.as<Partition>();
-    first_merges_ = reinterpret_cast<std::uint64_t*>(partitions_ + kPartitions);
     std::memset(static_cast<void*>(partitions_), 0, kPartitions * sizeof(Partition));
     for (std::int64_t p = 0; p < kPartitions; ++p) begin_list(partitions_[p].scope.blocks);
   }
@@ -192,17 +204,27 @@ class Combination {
   Combination(const Combination&) = delete;
   Combination& operator=(const Combination&) = delete;
 
-  // Makes the total of all parts in `result`, which is clear but for its key_shape; its blocks are in the
-  // worker's scope.
-  ErrorCode run(Dict& result) noexcept {
-    if (!partitions_) return ErrorCode::kOutOfMemory;
-    result_ = &result;
+  // Takes what the parts hold; `is_last`: nothing follows.
+  ErrorCode add(std::byte* parts, std::int64_t stride_bytes, std::int64_t num_parts, bool is_last) noexcept {
+    const Scratch first_merges(worker_, num_parts * static_cast<std::int64_t>(sizeof(std::uint64_t)));
+    if (!partitions_ || !first_merges) return ErrorCode::kOutOfMemory;
+    parts_ = parts;
+    stride_bytes_ = stride_bytes;
+    num_parts_ = num_parts;
+    first_merges_ = first_merges.as<std::uint64_t>();
+    is_last_ = is_last;
     ErrorCode code = for_each_morsel(worker_, num_parts_, 1, spill_parts, this);
     if (code == ErrorCode::kSuccess) code = count_merges();
     if (code == ErrorCode::kSuccess) code = for_each_morsel(worker_, kPartitions, 1, aggregate, this);
-    if (code != ErrorCode::kSuccess) return code;
-    free_logs();
-    code = allocate_result();
+    for (std::int64_t i = 0; i < num_parts_; ++i) free_log(&worker_, part(i));
+    return code;
+  }
+
+  // Makes the total of all parts in `result`, which is clear; its blocks are in the worker's scope.
+  ErrorCode finish(Dict& result) noexcept {
+    result_ = &result;
+    result.key_shape = key_shape_;
+    ErrorCode code = allocate_result();
     if (code == ErrorCode::kSuccess && ops_.keeps_order) code = place_entries();
     if (code == ErrorCode::kSuccess && (has_slots_ || !ops_.keeps_order))
       code = for_each_morsel(worker_, kPartitions, 1, place_partitions, this);
@@ -211,6 +233,13 @@ class Combination {
       code = make_dense(&worker_, result, range_);
     return code;
   }
+
+  std::int64_t num_entries() const {
+    std::int64_t count = 0;
+    for (std::int64_t p = 0; p < kPartitions; ++p) count += partitions_[p].table.num_entries;
+    return count;
+  }
+  std::int64_t num_merges() const { return static_cast<std::int64_t>(num_merges_); }
 
  private:
   Dict& part(std::int64_t index) const { return **reinterpret_cast<Dict**>(parts_ + index * stride_bytes_); }
@@ -247,13 +276,19 @@ class Combination {
 
   ErrorCode aggregate_partition(Worker* worker, std::int64_t p) {
     Dict& table = partitions_[p].table;
-    const std::int64_t entry_bytes = part(0).entry_bytes;
-    const std::int64_t stride = record_bytes(entry_bytes);
+    const std::int64_t stride = record_bytes(entry_bytes_);
     const std::int64_t capacity = expected_entries_.load(std::memory_order_relaxed);
-    if (!make_dict(worker, table, entry_bytes, capacity, 32 - kPartitionBits)) return ErrorCode::kOutOfMemory;
-    if (ops_.keeps_order) {
-      table.sequence = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, capacity * 4));
-      if (!table.sequence) return ErrorCode::kOutOfMemory;
+    if (table.slots && table.entry_capacity < capacity) {
+      const ErrorCode code = resize_dict(worker, table, capacity);
+      if (code != ErrorCode::kSuccess) return code;
+    }
+    if (!table.slots) {
+      if (!make_dict(worker, table, entry_bytes_, capacity, 32 - kPartitionBits))
+        return ErrorCode::kOutOfMemory;
+      if (ops_.keeps_order) {
+        table.sequence = reinterpret_cast<std::uint32_t*>(weld_rt_allocate(worker, capacity * 4));
+        if (!table.sequence) return ErrorCode::kOutOfMemory;
+      }
     }
     for (std::int64_t i = 0; i < num_parts_; ++i) {
       const DictLog* log = part(i).part->log;
@@ -271,9 +306,10 @@ class Combination {
       if (code != ErrorCode::kSuccess) return code;
     }
     note_entries(table.num_entries);
-    if (ops_.has_slots && result_->key_shape != 0 && table.num_entries > 0) {
+    if (!is_last_) return ErrorCode::kSuccess;
+    if (ops_.has_slots && key_shape_ != 0 && table.num_entries > 0) {
       Dict keys = table;
-      keys.key_shape = result_->key_shape;
+      keys.key_shape = key_shape_;
       DenseRange& range = partitions_[p].range;
       if (!find_range(keys, table.num_entries * kPartitions, range)) range.num_places = 0;
     }
@@ -282,7 +318,8 @@ class Combination {
 
   // Partitions have about as many keys each, so that one tells of the next how large its table becomes.
   void note_entries(std::int64_t count) {
-    const std::int64_t likely = count + count / 8;
+    const auto likely = static_cast<std::int64_t>(
+        std::bit_ceil(static_cast<std::uint64_t>(std::max(count + count / 8, kFirstEntries))));
     std::int64_t expected = expected_entries_.load(std::memory_order_relaxed);
     while (expected < likely &&
            !expected_entries_.compare_exchange_weak(expected, likely, std::memory_order_relaxed)) {
@@ -309,10 +346,6 @@ class Combination {
     return partition.places ? ErrorCode::kSuccess : ErrorCode::kOutOfMemory;
   }
 
-  void free_logs() {
-    for (std::int64_t i = 0; i < num_parts_; ++i) free_log(&worker_, part(i));
-  }
-
   ErrorCode allocate_result() {
     for (std::int64_t p = 0; p < kPartitions; ++p) {
       partitions_[p].first_entry = num_entries_;
@@ -320,7 +353,7 @@ class Combination {
     }
     if (num_entries_ > kMaxDictEntries) return ErrorCode::kBudgetExceeded;
     Dict& result = *result_;
-    result.entry_bytes = part(0).entry_bytes;
+    result.entry_bytes = entry_bytes_;
     result.seed = process_hash_seed();
     result.hash_bits = 32;
     result.num_entries = num_entries_;
@@ -500,16 +533,19 @@ class Combination {
     }
   }
 
-  static constexpr std::int64_t kFirstEntries = 1024;
+  static constexpr std::int64_t kFirstEntries = 64;
 
   Worker& worker_;
-  std::byte* parts_;
-  std::int64_t stride_bytes_;
-  std::int64_t num_parts_;
+  const std::int64_t entry_bytes_;
+  const decltype(Dict::key_shape) key_shape_;
   const DictMergeOps& ops_;
   Scratch memory_;
   Partition* partitions_ = nullptr;
-  std::uint64_t* first_merges_ = nullptr;  // of each part: the number of its first merge
+  std::byte* parts_ = nullptr;  // that are added
+  std::int64_t stride_bytes_ = 0;
+  std::int64_t num_parts_ = 0;
+  std::uint64_t* first_merges_ = nullptr;  // of each: the number of its first merge
+  bool is_last_ = true;
   std::atomic<std::int64_t> expected_entries_{kFirstEntries};
   Dict* result_ = nullptr;
   std::uint64_t num_merges_ = 0;
@@ -525,7 +561,91 @@ std::int64_t dense_bytes(const Dict& dict, std::uint64_t num_places) {
   return static_cast<std::int64_t>(num_places) * (dict.entry_bytes + 4);
 }
 
+DictPartKind chosen_kind(const Worker& worker, DictPartKind kind) noexcept {
+  if (kind != DictPartKind::kPreaggregates) return kind;
+  switch (worker.run->settings().dictmerger) {
+    case DictForced::kNone:
+      return kind;
+    case DictForced::kPartitioned:
+      return DictPartKind::kLogs;
+    default:
+      return DictPartKind::kTable;
+  }
+}
+
+// Adds a total, which was apart from it, to what a dictionary holds: its table, where that is nothing.
+ErrorCode take_total(Worker* worker, Dict& into, Dict& total, const DictMergeOps& ops) noexcept {
+  if (into.num_entries > 0 || into.part) return ops.combine(worker, &into, &total);
+  move_table(worker, into, total);
+  return ErrorCode::kSuccess;
+}
+
+ErrorCode add_total(Worker* worker, Dict& into, Combination& total, const DictMergeOps& ops) noexcept {
+  Scope scope;
+  weld_rt_scope_begin(worker, &scope);
+  Dict made{};
+  ErrorCode code = total.finish(made);
+  if (code == ErrorCode::kSuccess) code = take_total(worker, into, made, ops);
+  weld_rt_scope_end(worker, &scope);
+  return code;
+}
+
 }  // namespace
+
+// The total of one dictmerger of the loop.
+struct DictSlices::Total {
+  Total(Worker& worker, Dict& into_, const DictMergeOps& ops_)
+      : combination(worker, into_, ops_), into(into_), ops(ops_) {}
+
+  Combination combination;
+  Dict& into;
+  const DictMergeOps& ops;
+  Total* next = nullptr;
+};
+
+DictSlices::~DictSlices() {
+  while (totals_) {
+    Total* const next = totals_->next;
+    std::destroy_at(totals_);
+    state_of(worker_).heap.free(Block::of(reinterpret_cast<std::byte*>(totals_)));
+    totals_ = next;
+  }
+}
+
+ErrorCode DictSlices::add(Dict& into, std::byte* parts, std::int64_t stride_bytes, std::int64_t count,
+                          const DictMergeOps& ops) noexcept {
+  Total* total = totals_;
+  while (total && &total->into != &into) total = total->next;
+  if (!total) {
+    Block* block = state_of(worker_).heap.allocate(sizeof(Total));
+    if (!block) return ErrorCode::kOutOfMemory;
+    total = new (block->payload()) Total(worker_, into, ops);
+    total->next = totals_;
+    totals_ = total;
+  }
+  return total->combination.add(parts, stride_bytes, count, is_last_);
+}
+
+std::int64_t DictSlices::next_iterations(std::int64_t rest, std::int64_t block_iterations) noexcept {
+  const std::int64_t threads = worker_.may_fork ? state_of(worker_).run->settings().threads : 1;
+  std::int64_t iterations = threads * kSliceIterations;
+  for (const Total* total = totals_; total; total = total->next) {
+    const std::int64_t keys = total->combination.num_entries();
+    iterations = std::max(iterations, 2 * keys);
+    if (!expects_at_most(kManyKeys, keys, total->combination.num_merges()))
+      iterations = std::max(iterations, kLongSliceIterations);
+  }
+  // Whole blocks; in more than there are, the division has the last word.
+  is_last_ = (iterations - 1) / block_iterations >= (rest - 1) / block_iterations;
+  return is_last_ ? rest : ((iterations - 1) / block_iterations + 1) * block_iterations;
+}
+
+ErrorCode DictSlices::finish() noexcept {
+  ErrorCode code = ErrorCode::kSuccess;
+  for (Total* total = totals_; total && code == ErrorCode::kSuccess; total = total->next)
+    code = add_total(&worker_, total->into, total->combination, total->ops);
+  return code;
+}
 
 bool outgrows(const Dict& dict) noexcept {
   return dict.part->kind == DictPartKind::kPreaggregates &&
@@ -568,7 +688,7 @@ Dict* weld_rt_dict_part(Worker* worker, std::int64_t entry_bytes, std::uint32_t 
   bool is_made = made && make_dict(worker, made->dict, entry_bytes, kFirstEntries);
   if (is_made) {
     made->dict.part = &made->part;
-    made->part.kind = static_cast<DictPartKind>(kind);
+    made->part.kind = chosen_kind(*worker, static_cast<DictPartKind>(kind));
     if (made->part.kind == DictPartKind::kLogs) {
       is_made = begin_log(worker, made->dict) == ErrorCode::kSuccess;
       made->dict.log = made->part.log;
@@ -591,8 +711,14 @@ std::byte* weld_rt_dict_chunk(Worker* worker, Dict* dict, std::uint64_t partitio
   log.fresh += bytes;
   chunk->next = nullptr;
   std::byte*& next = log.next[partition];
-  (next ? reinterpret_cast<DictChunk*>(next - bytes)->next : log.first[partition]) = chunk;
-  next = reinterpret_cast<std::byte*>(chunk) + bytes - chunk_records(stride) * stride;
+  std::int64_t records = chunk_records(stride);
+  if (next) {
+    reinterpret_cast<DictChunk*>(next - bytes)->next = chunk;
+  } else {
+    log.first[partition] = chunk;
+    records -= skipped_records(static_cast<std::int64_t>(partition), records);
+  }
+  next = reinterpret_cast<std::byte*>(chunk) + bytes - records * stride;
   return next;
 }
 
@@ -601,6 +727,8 @@ ErrorCode weld_rt_dict_spill(Worker* worker, Dict* dict) noexcept {
 }
 
 std::uint32_t weld_rt_dict_logs_rest(Worker* worker, const Dict* dict, std::int64_t num_merges) noexcept {
+  const DictForced forced = state_of(worker).run->settings().dictmerger;
+  if (forced != DictForced::kNone) return forced == DictForced::kPartitioned ? 1 : 0;
   // One thread adds to a dense table that stays in its cache faster than two write logs.
   const std::int64_t most_bytes = worker->may_fork ? kSmallTableBytes : kLargeTableBytes;
   if (is_dense(*dict) && dense_bytes(*dict, dict->num_places) <= most_bytes) return 0;
@@ -609,6 +737,8 @@ std::uint32_t weld_rt_dict_logs_rest(Worker* worker, const Dict* dict, std::int6
 
 ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std::int64_t stride_bytes,
                                std::int64_t count, const DictMergeOps* ops) noexcept {
+  if (DictSlices* slices = state_of(worker).dict_slices)
+    return slices->add(*into, parts, stride_bytes, count, *ops);
   const auto part = [&](std::int64_t index) {
     return *reinterpret_cast<Dict**>(parts + index * stride_bytes);
   };
@@ -633,28 +763,18 @@ ErrorCode weld_rt_dict_combine(Worker* worker, Dict* into, std::byte* parts, std
       return ErrorCode::kSuccess;
     }
   }
-  // The total apart, which is then added to what was held.
-  Scope scope;
-  weld_rt_scope_begin(worker, &scope);
-  Dict total{};
-  total.key_shape = into->key_shape;
-  Dict* sum = &total;
-  ErrorCode code;
+  Dict& held = *into;
   if (DenseRange range; !has_records && combine_densely(parts, stride_bytes, count, range)) {
-    sum = part(0);
-    code = combine_dense(worker, parts, stride_bytes, count, range, *ops);
-  } else {
-    code = Combination(*worker, parts, stride_bytes, count, *ops).run(total);
+    Scope scope;
+    weld_rt_scope_begin(worker, &scope);
+    ErrorCode code = combine_dense(worker, parts, stride_bytes, count, range, *ops);
+    if (code == ErrorCode::kSuccess) code = take_total(worker, held, *part(0), *ops);
+    weld_rt_scope_end(worker, &scope);
+    return code;
   }
-  if (code == ErrorCode::kSuccess) {
-    if (is_fresh) {
-      move_table(worker, *into, *sum);
-    } else {
-      code = ops->combine(worker, into, sum);
-    }
-  }
-  weld_rt_scope_end(worker, &scope);
-  return code;
+  Combination total(*worker, held, *ops);
+  const ErrorCode code = total.add(parts, stride_bytes, count, true);
+  return code == ErrorCode::kSuccess ? add_total(worker, held, total, *ops) : code;
 }
 
 }  // extern "C"

@@ -67,6 +67,31 @@ struct DictPart {
   DictLog* log;  ///< null: nothing was written down
 };
 
+/// The totals of dictmergers whose loop runs slice by slice: between slices they are tables of partitions. So
+/// what is written down stays in the caches, and takes no memory beside a result of fewer keys.
+class DictSlices {
+ public:
+  explicit DictSlices(Worker& worker) : worker_(worker) {}
+  ~DictSlices();
+  DictSlices(const DictSlices&) = delete;
+  DictSlices& operator=(const DictSlices&) = delete;
+
+  /// How many of the `rest` of the loop's iterations the next slice has: whole blocks, or all.
+  std::int64_t next_iterations(std::int64_t rest, std::int64_t block_iterations) noexcept;
+  /// weld_rt_dict_combine of a slice.
+  ErrorCode add(Dict& into, std::byte* parts, std::int64_t stride_bytes, std::int64_t count,
+                const DictMergeOps& ops) noexcept;
+  /// After the last one: adds the totals to what the builders hold.
+  ErrorCode finish() noexcept;
+
+ private:
+  struct Total;
+
+  Worker& worker_;
+  Total* totals_ = nullptr;
+  bool is_last_ = false;
+};
+
 /// Whether a full table of a part should be emptied rather than grow.
 bool outgrows(const Dict& dict) noexcept;
 /// Empties it, and goes on with a log if that is better.

@@ -10,6 +10,7 @@
 #include "ir/reduction_order.h"
 #include "runtime/calls.h"
 #include "runtime/cycles.h"
+#include "runtime/dict_parts.h"
 #include "runtime/run_context.h"
 
 namespace weld::runtime {
@@ -385,8 +386,11 @@ class GeneratedLoop final : public UnitLoop {
         caller_.heap.free_all(memory_[i].kept);
       }
     }
-    if (code == ErrorCode::kSuccess && descriptor_.combine)
+    if (code == ErrorCode::kSuccess && descriptor_.combine) {
+      caller_.dict_slices = begun_.slices;
       code = descriptor_.combine(&caller_, captures_, all_partials, num_given + num_partials());
+      caller_.dict_slices = nullptr;
+    }
     for (std::int64_t i = 0; i < num_partials(); ++i) caller_.heap.free_all(memory_[i].init.blocks);
     caller_.heap.free(states);
     if (descriptor_.measured && unit_picoseconds() > 0) {
@@ -494,9 +498,11 @@ ErrorCode run_loop(Worker& worker, const LoopDescriptor& descriptor, void* captu
     // Each range has a table of its keys: two for each thread, so that none waits long for the last.
     constexpr std::int64_t kRangesPerThread = 2;
     max_ranges = std::min<std::int64_t>(max_ranges, descriptor.max_ranges);
-    if (descriptor.flags & kLoopFreeRanges)
-      max_ranges = std::min<std::int64_t>(
-          max_ranges, caller.may_fork ? kRangesPerThread * caller.run->settings().threads : 1);
+    if (descriptor.flags & kLoopFreeRanges) {
+      const bool is_alone = !caller.may_fork || caller.run->settings().dictmerger == DictForced::kGlobal;
+      max_ranges = std::min<std::int64_t>(max_ranges,
+                                          is_alone ? 1 : kRangesPerThread * caller.run->settings().threads);
+    }
     const ir::Ranges ranges = ir::cut_ranges(num_iterations, descriptor.block_iterations, max_ranges);
     cut = {ranges.range_iterations, ranges.num_ranges, UnitLoop::Parts::kRanges};
   }
@@ -536,7 +542,15 @@ extern "C" ErrorCode weld_rt_run_ranges(Worker* worker, const LoopDescriptor* lo
 
 extern "C" ErrorCode weld_rt_run_rest(Worker* worker, const LoopDescriptor* loop, void* captures,
                                       std::int64_t begin, std::int64_t end, const void* partial) noexcept {
-  return run_loop(*worker, *loop, captures, end, loop->max_ranges, {begin, partial});
+  DictSlices slices(*worker);
+  ErrorCode code = ErrorCode::kSuccess;
+  while (begin < end && code == ErrorCode::kSuccess) {
+    const std::int64_t stop = begin + slices.next_iterations(end - begin, loop->block_iterations);
+    code = run_loop(*worker, *loop, captures, stop, loop->max_ranges, {begin, partial, &slices});
+    partial = nullptr;
+    begin = stop;
+  }
+  return code == ErrorCode::kSuccess ? slices.finish() : code;
 }
 
 extern "C" ErrorCode weld_rt_for_each_morsel(Worker* worker, std::int64_t num_elements,

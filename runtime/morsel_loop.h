@@ -24,12 +24,15 @@ namespace weld::runtime {
 [[nodiscard]] ErrorCode for_each_morsel(Worker& worker, std::int64_t num_elements,
                                         std::int64_t morsel_elements, LoopBody body, void* captures) noexcept;
 
+class DictSlices;
+
 /// What of a loop is done before it runs: the iterations before `iteration` (a whole number of blocks), whose
 /// state is `partial` (`partial_bytes`). It becomes the first partial; null: nothing is. Not with
 /// kLoopAnyOrder.
 struct LoopBegin {
   std::int64_t iteration = 0;
   const void* partial = nullptr;
+  DictSlices* slices = nullptr;  ///< what the loop's dictmergers are combined into; null: their builders
 };
 
 /// Runs a generated loop, up to `end_iteration`: `init` and `body` for each partial, then `combine` on the

@@ -45,6 +45,7 @@ struct RunSettings {
   bool deterministic = true;
   bool adaptive = true;  ///< false: of several variants of a loop the first one runs
   VecMergerForced vecmerger = VecMergerForced::kNone;  ///< where a builder's annotation says nothing
+  DictForced dictmerger = DictForced::kNone;           ///< likewise
   const CancelToken* cancel = nullptr;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   const ProgramTables* program = nullptr;  ///< borrowed; null: no layouts
@@ -70,6 +71,8 @@ struct RunResult {
 };
 
 /// The native part of a worker.
+class DictSlices;
+
 struct alignas(64) WorkerState : Worker {
   explicit WorkerState(Context& context) : Worker{}, heap(context) {}
 
@@ -81,6 +84,7 @@ struct alignas(64) WorkerState : Worker {
   std::uint32_t loop_site = kNoLoop;      ///< of the innermost loop that tells of itself
   std::int64_t loop_allocated_bytes = 0;  ///< allocated by the other workers of this one's loops
   LoopBoard::Loop* loop = nullptr;        ///< the innermost loop that it runs a part of
+  DictSlices* dict_slices = nullptr;      ///< while a slice's partials are combined: of that loop
   WorkerState* next_idle = nullptr;
 
   std::int64_t allocated_bytes() const { return heap.allocated_bytes() + loop_allocated_bytes; }

@@ -14,7 +14,8 @@ weld_context_t new_context(weld_conf_t conf) {
   const codegen::RunOptions defaults{.num_threads = settings.num_threads,
                                      .deadline_ms = settings.deadline_ms,
                                      .adaptive = settings.adaptive,
-                                     .vecmerger = settings.vecmerger};
+                                     .vecmerger = settings.vecmerger,
+                                     .dictmerger = settings.dictmerger};
   return new ContextHandle(std::move(memory), defaults);
 }
 

@@ -86,11 +86,6 @@ bool set_probes(std::string_view value, Target target) {
   return true;
 }
 
-bool set_dictmerger(std::string_view value, Target target) {
-  target.settings.compile.dense_dictmergers = value == "dense";
-  return value == "" || value == "dense";
-}
-
 bool set_groups(std::string_view value, Target target) {
   using runtime::GroupImpl;
   if (value != "" && value != "local" && value != "global" && value != "partitioned") return false;
@@ -119,6 +114,15 @@ bool set_deadline(std::string_view value, Target target) {
   return parsed.has_value();
 }
 
+bool set_dictmerger(std::string_view value, Target target) {
+  using enum runtime::DictForced;
+  constexpr std::array<std::pair<std::string_view, runtime::DictForced>, 5> kValues{
+      {{"", kNone}, {"dense", kNone}, {"global", kGlobal}, {"local", kLocal}, {"partitioned", kPartitioned}}};
+  const auto* found = std::ranges::find(kValues, value, [](const auto& pair) { return pair.first; });
+  if (found != kValues.end()) target.settings.dictmerger = found->second;
+  target.settings.compile.dense_dictmergers = value == "dense";
+  return found != kValues.end();
+}
 bool set_vecmerger(std::string_view value, Target target) {
   using enum runtime::VecMergerForced;
   constexpr std::array<std::pair<std::string_view, runtime::VecMergerForced>, 5> kValues{
@@ -223,7 +227,7 @@ constexpr std::array kKeys{
     Key{"weld.deadline.ms", "a number of milliseconds, 0 for no deadline", set_deadline},
     Key{"weld.deterministic", kBool, set_compile_bool<&codegen::CompileOptions::deterministic>},
     Key{"weld.fma", kBool, set_compile_bool<&codegen::CompileOptions::allow_fma>},
-    Key{"weld.impl.dictmerger", "dense, or nothing to choose", set_dictmerger},
+    Key{"weld.impl.dictmerger", "local, global, partitioned, dense, or nothing to choose", set_dictmerger},
     Key{"weld.impl.groupmerger", "local, global, partitioned, or nothing to choose", set_groups},
     Key{"weld.impl.lookup", "plain, staged, or nothing to choose", set_probes},
     Key{"weld.impl.vecmerger", "local, global, partitioned, dense, or nothing to choose", set_vecmerger},

@@ -20,6 +20,7 @@ struct Settings {
   std::int64_t deadline_ms = 0;  ///< of a run; 0: none
   bool adaptive = true;
   runtime::VecMergerForced vecmerger{};
+  runtime::DictForced dictmerger{};
   std::vector<std::string> warnings;  ///< keys, values and passes that are accepted and do nothing
 };
 

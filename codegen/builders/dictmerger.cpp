@@ -191,12 +191,27 @@ void write_aggregate(ModuleEmitter& module, llvm::Function* function, ir::Type t
     return ir.CreateLoad(i64, emitter.element_address(records, index, bytes));
   };
   const auto hash_of = [&](llvm::Value* index) { return ir.CreateLShr(header_of(index), 32); };
-  emitter.count_loop(count, [&](llvm::Value* index) { prefetch_slot(emitter, table, hash_of(index)); });
-  emitter.count_loop(count,
-                     [&](llvm::Value* index) { prefetch_entry(emitter, entry, table, hash_of(index)); });
+  const auto entry_of = [&](llvm::Value* index) {
+    return emitter.offset(emitter.element_address(records, index, bytes), 8);
+  };
+  constexpr std::int64_t kNearSlots = 4096;  // of a table that is in the first cache anyway
+  llvm::Value* mask = dict_field(emitter, table, offsetof(Dict, slot_mask));
+  emitter.when(ir.CreateICmpUGE(mask, emitter.i64(kNearSlots)), [&] {
+    const bool vectors = has_vectors(emitter, entry.key);
+    emitter.count_loop(count, [&](llvm::Value* index) {
+      prefetch_slot(emitter, table, hash_of(index));
+      if (vectors) prefetch_vectors(emitter, entry, entry_of(index));
+    });
+    emitter.count_loop(count,
+                       [&](llvm::Value* index) { prefetch_entry(emitter, entry, table, hash_of(index)); });
+    if (!vectors) return;
+    emitter.count_loop(count, [&](llvm::Value* index) {
+      prefetch_stored_vectors(emitter, entry, table, hash_of(index), entry_of(index));
+    });
+  });
   emitter.count_loop(count, [&](llvm::Value* index) {
     llvm::Value* header = header_of(index);
-    llvm::Value* record = emitter.offset(emitter.element_address(records, index, bytes), 8);
+    llvm::Value* record = entry_of(index);
     const Value key = emitter.load(entry.key, record);
     const Value value = emitter.load(entry.value, entry_value_address(emitter, entry, record));
     llvm::Value* before = dict_field(emitter, table, offsetof(Dict, num_entries));
@@ -331,12 +346,29 @@ class DictMergerOps final : public BuilderOps {
           prefetch_entry(emitter, entry, dict, hashes.lane(emitter, lane));
         });
       });
-      for_each_lane(emitter, mask, count, [&](llvm::Value* lane) {
-        const Value key = keys.lane(emitter, lane);
-        llvm::Value* index = find_or_insert(emitter, entry, dict, key, op, span, hashes.lane(emitter, lane));
+      const auto merge_at = [&](llvm::Value* lane, llvm::Value* index) {
         values.merge_into(emitter, op, lane,
                           entry_value_address(emitter, entry, entry_address(emitter, entry, dict, index)));
-      });
+      };
+      const auto merge_one_by_one = [&](llvm::Value* lanes_left) {
+        for_each_lane(emitter, lanes_left, count, [&](llvm::Value* lane) {
+          const Value key = keys.lane(emitter, lane);
+          merge_at(lane, find_or_insert(emitter, entry, dict, key, op, span, hashes.lane(emitter, lane)));
+        });
+      };
+      if (!has_scalar_leaves(emitter, entry.key) || emitter.module.options().vector_bits < 512) {
+        merge_one_by_one(mask);
+      } else {
+        // All that the slots where probing starts tell. Lanes of one key are all found there, or none is.
+        const FirstSlots first = read_first_slots(emitter, entry, dict, key_lanes, hashes.all(emitter), mask);
+        const ir::Type i64 = ir::Type::scalar(ir::ScalarKind::kI64);
+        const SpilledLanes indices(emitter, i64, {i64, {first.index}});
+        for_each_lane(emitter, first.found, count,
+                      [&](llvm::Value* lane) { merge_at(lane, indices.lane(emitter, lane).scalar()); });
+        llvm::Value* others = emitter.ir.CreateNot(first.found);
+        if (mask) others = emitter.ir.CreateAnd(mask, others);
+        emitter.when(any_lane(emitter, others), [&] { merge_one_by_one(others); });
+      }
       count_merges(emitter, builder.type, dict, mask ? count_lanes(emitter, mask) : emitter.i64(count));
     };
     to_log_or_table(

@@ -124,6 +124,16 @@ const Case kCases[] = {
      "|b, i, e| {merge(b.$0, {e.$0, e.$1}), if(e.$1 < 10.0, merge(b.$1, i), b.$1), merge(b.$2, e.$1), "
      "merge(b.$3, {e.$0, 1L})});"
      "serialize({tovec(result(r.$0)), result(r.$1), result(r.$2), tovec(result(r.$3))})"},
+    {"in_slices",
+     PARAMETERS "serialize(tovec(result(for(rangeiter(0L, 700000L, 1L), dictmerger[i64,f64,+], |b, i, x| "
+                "if(x % 7L != 3L, merge(b, {lookup(k, x * 3L % len(k)), f64(x) * 0.37}), b)))))"},
+    {"order_free",
+     PARAMETERS "serialize(sort(tovec(result(for(zip(k, f), @(order:any)dictmerger[i64,f64,+], |b, i, e| "
+                "merge(b, {e.$0, e.$1})))), |e| e.$0))"},
+    {"only_looked_up",
+     PARAMETERS "let d = result(for(zip(k, f), dictmerger[i64,f64,+], |b, i, e| merge(b, {e.$0, e.$1})));"
+                "serialize({len(d), result(for(k, appender[f64], |b, i, x| merge(b, lookup(d, x)))),"
+                "result(for(k, merger[i64,+], |b, i, x| merge(b, if(keyexists(d, x + 1L), 1L, 0L))))})"},
     {"looked_up", PARAMETERS
      "let d = result(@(ranges:4)for(zip(k, v), dictmerger[i64,i64,+], |b, i, e| merge(b, {e.$0, e.$1})));"
      "serialize({len(d), result(for(k, merger[i64,+], |b, i, x| merge(b, lookup(d, x)))),"
@@ -182,6 +192,12 @@ TEST_P(DictStrategies, AgreeWithTheInterpreter) {
         const auto result = program->run(context, &arguments, {.num_threads = threads, .executor = executor});
         EXPECT_TRUE(bytes_of(result) == expected) << threads << " threads";
       }
+    }
+    using enum runtime::DictForced;
+    for (const runtime::DictForced forced : {kLocal, kGlobal, kPartitioned}) {
+      const auto context = make_context();
+      const auto result = program->run(context, &arguments, {.num_threads = 2, .dictmerger = forced});
+      EXPECT_TRUE(bytes_of(result) == expected) << "forced " << static_cast<int>(forced);
     }
   }
 }
