@@ -53,10 +53,12 @@ class LanesBuilder final : LaneValues {
     note_builders(scalar_.body);
     scopes_.emplace_back();
     add_cost(kIterationCost, kIterationCost / num_lanes_);
+    const std::vector<ir::Expr> before = states_;
     const BuilderTree value = build_builder(scalar_.body, active_);
     if (failed_) return std::nullopt;
-    const bool merges = std::ranges::any_of(merges_in(scalar_.body), [](Merges m) { return m.total > 0; });
-    const ir::Expr body = in_scope(merges ? tree_value(value) : body_parameter_);
+    const bool is_same = std::ranges::equal(
+        states_, before, [](ir::Expr left, ir::Expr right) { return left.get() == right.get(); });
+    const ir::Expr body = in_scope(is_same ? body_parameter_ : tree_value(value));
 
     LanesFunction made;
     made.function = arena_.make<ir::Lambda>(loop_.function.span(), parameters, body);
@@ -372,6 +374,24 @@ class LanesBuilder final : LaneValues {
     return leaves;
   }
 
+  // Those that the expression may leave in another state: where it ends up in an island, all that it has.
+  std::vector<std::size_t> touched_leaves(ir::Expr expr) {
+    std::vector<std::size_t> leaves = merged_leaves(expr);
+    const auto tree = tree_of(expr);
+    bool may_be_island = false;
+    ir::for_each_node(expr, [&](ir::Expr part) {
+      const bool is_plain = is_path(part) || part.is<ir::MakeStruct>() || part.is<ir::Merge>() ||
+                            part.is<ir::MergeMasked>() || part.is<ir::If>();
+      may_be_island = may_be_island || (!is_plain && ir::contains_builder(part.type()));
+    });
+    if (!tree || !may_be_island) return leaves;
+    std::vector<int> all;
+    add_leaves(*tree, all);
+    leaves.assign(all.begin(), all.end());
+    std::ranges::sort(leaves);
+    return leaves;
+  }
+
   BuilderTree build_branch(const ir::If& branch, ir::Expr expr, ir::Expr mask) {
     const auto tree = tree_of(expr);
     if (!tree) return builder_island(expr, mask);
@@ -405,19 +425,20 @@ class LanesBuilder final : LaneValues {
       with_share(share, false, [&] { return build_builder(expr, inner); });
       return;
     }
-    name_states(leaves);
-    const ir::Expr before = states_together(leaves);
+    const std::vector<std::size_t> touched = touched_leaves(expr);
+    name_states(touched);
+    const ir::Expr before = states_together(touched);
     scopes_.emplace_back();
     with_share(share, true, [&] { return build_builder(expr, inner); });
-    const ir::Expr after = in_scope(states_together(leaves));
+    const ir::Expr after = in_scope(states_together(touched));
     const ir::Expr any = arena_.make<ir::AnyLane>(expr.span(), inner);
-    set_states(leaves, arena_.make<ir::If>(expr.span(), any, after, before));
+    set_states(touched, arena_.make<ir::If>(expr.span(), any, after, before));
   }
 
   BuilderTree build_uniform_branch(const ir::If& branch, ir::Expr condition, ir::Expr expr, ir::Expr mask,
                                    const BuilderTree& tree) {
-    const std::vector<std::size_t> leaves = merged_leaves(expr);
-    if (leaves.empty()) return tree;
+    if (merged_leaves(expr).empty()) return tree;
+    const std::vector<std::size_t> leaves = touched_leaves(expr);
     name_states(leaves);
     const std::vector<ir::Expr> before = states_;
     const auto side_of = [&](ir::Expr side) {
