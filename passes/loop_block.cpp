@@ -145,6 +145,7 @@ class BlockReader {
   static void for_each_strict_part(ir::Expr expr, F&& f) {
     const auto* binary = expr.as<ir::Binary>();
     if (const auto* branch = expr.as<ir::If>()) return f(branch->condition);
+    if (expr.is<ir::Variants>()) return;
     if (binary && is_logical(*binary)) return f(binary->left);
     ir::for_each_child(expr, [&](ir::Expr part) {
       if (!part.is<ir::Lambda>()) f(part);
@@ -489,6 +490,9 @@ std::vector<ir::Expr> find_inner_blocks(ir::Expr block) {
       stack.push_back(branch->condition);
       add(branch->on_true);
       add(branch->on_false);
+    } else if (const auto* variants = expr.as<ir::Variants>()) {
+      add(variants->first);
+      add(variants->second);
     } else if (binary && is_logical(*binary)) {
       stack.push_back(binary->left);
       add(binary->right);
