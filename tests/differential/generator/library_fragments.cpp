@@ -295,4 +295,70 @@ void LibraryGenerator::moments() {
   values_.push_back(name(arena_.make<ir::Cast>({}, ScalarKind::kF32, variance)));
 }
 
+// The means of the columns of a matrix, and the squares about them, rounded likewise.
+void LibraryGenerator::column_moments() {
+  const auto cells = column_where([](const Column& candidate) {
+    return candidate.vector.type().as<ir::VecType>()->element.as<ir::ScalarType>() != nullptr;
+  });
+  if (!cells) return;
+  const auto over = [](Expr vector) {
+    return Source{.iterators = {{.data = vector}},
+                  .element = vector.type().as<ir::VecType>()->element,
+                  .rows = 0,
+                  .from_start = true,
+                  .rows_walked = -1};
+  };
+  const auto result_of = [&](Expr made) { return arena_.make<ir::Result>({}, made); };
+  const Type kRow = arena_.vec(kF64);
+  const std::size_t width = 1 + random_.below(3);
+  const auto row_of = [&](Expr from) {
+    const Expr whole = arena_.make<ir::Cast>({}, ScalarKind::kI8, from);
+    std::vector<Expr> members;
+    for (std::size_t k = 0; k < width; ++k)
+      members.push_back(binary(BinaryOp::kMul, arena_.make<ir::Cast>({}, ScalarKind::kF64, whole),
+                               literal(static_cast<double>(k + 1))));
+    return arena_.make<ir::MakeVector>({}, members, kF64);
+  };
+  const Expr rows =
+      name(result_of(loop(over(cells->vector), new_builder(arena_.appender(kRow)),
+                          [&](Expr b, Expr from) { return arena_.make<ir::Merge>({}, b, row_of(from)); })));
+  const Expr zeros = name(arena_.make<ir::MakeVector>({}, std::vector<Expr>(width, literal(0.0)), kF64));
+  // The sums of what `value_of` makes of the cells of a row, column by column.
+  const auto sums_of = [&](const std::function<Source(Expr)>& cells_of,
+                           const std::function<Expr(Expr)>& value_of) {
+    const Expr start = arena_.make<ir::NewBuilder>({}, arena_.vecmerger(kF64, MergeOp::kAdd), zeros);
+    return result_of(loop(over(rows), start, [&](Expr outer, Expr row) {
+      const Source inner = cells_of(row);
+      const Expr function = lambda({outer.type(), kI64, inner.element}, [&](auto& uses) {
+        return arena_.make<ir::Merge>({}, uses[0], make_struct({uses[1], value_of(uses[2])}));
+      });
+      return arena_.make<ir::For>({}, inner.iterators, outer, function, Expr());
+    }));
+  };
+  const Expr count = name(arena_.make<ir::Cast>({}, ScalarKind::kF64, length(rows)));
+  const auto mapped = [&](Expr vector, Type element, const std::function<Expr(Expr)>& value_of) {
+    return name(result_of(loop(over(vector), new_builder(arena_.appender(element)), [&](Expr b, Expr from) {
+      return arena_.make<ir::Merge>({}, b, value_of(from));
+    })));
+  };
+  const Expr sums = name(sums_of(over, [](Expr cell) { return cell; }));
+  const Expr means = mapped(sums, kF64, [&](Expr sum) { return binary(BinaryOp::kDiv, sum, count); });
+  const Expr squares = name(sums_of(
+      [&](Expr row) {
+        Source both = over(row);
+        both.iterators.push_back({.data = means});
+        both.element = arena_.structure({kF64, kF64});
+        return both;
+      },
+      [&](Expr cell) {
+        const Expr distance = binary(BinaryOp::kSub, field(cell, 0), field(cell, 1));
+        return binary(BinaryOp::kMul, distance, distance);
+      }));
+  const Expr variances = mapped(squares, Type::scalar(ScalarKind::kF32), [&](Expr sum) {
+    const Expr variance = binary(BinaryOp::kAdd, binary(BinaryOp::kDiv, sum, count), literal(1.0));
+    return arena_.make<ir::Cast>({}, ScalarKind::kF32, variance);
+  });
+  columns_.push_back({variances, new_rows()});
+}
+
 }  // namespace weld::differential

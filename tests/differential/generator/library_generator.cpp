@@ -59,7 +59,7 @@ void LibraryGenerator::fragment() {
   if (choice < 87) return nested();
   if (choice < 89) return matrix();
   if (choice < 93) return over_groups();
-  if (choice < 94) return moments();
+  if (choice < 94) return random_.chance(50) ? moments() : column_moments();
   if (choice < 96) return again();
   if (choice < 97) return in_lanes();
   if (choice < 98) return unused();

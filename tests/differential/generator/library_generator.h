@@ -51,6 +51,7 @@ class LibraryGenerator : ProgramWriter {
   void over_groups();
   void reduced_groups(Expr dict);
   void moments();
+  void column_moments();
   void number();
   void again();
   void in_lanes();
