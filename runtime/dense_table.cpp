@@ -410,34 +410,41 @@ ErrorCode combine_dense(Worker* worker, std::byte* parts, std::int64_t stride_by
   return code;
 }
 
+namespace {
+
+// Lets the field have the key's value, and room for more beyond it: that share of what it then spans.
+void widen(const FieldShape& shape, const std::byte* key, std::uint64_t share_of_room, DenseField& field) {
+  const std::uint64_t value = shape.value_of(key);
+  const std::uint64_t above = value - field.base;
+  if (above < field.span) return;
+  const bool is_above = static_cast<std::int64_t>(above) >= 0;
+  if (field.span == 0) {
+    field = {value, 1, 0};
+  } else if (is_above) {
+    field.span = above + 1;
+  } else {
+    field.span += field.base - value;
+    field.base = value;
+  }
+  const std::uint64_t room = field.span / share_of_room;
+  field = {is_above ? field.base : field.base - room, field.span + room, 0};
+  clamp_to_type(shape, field);
+}
+
+}  // namespace
+
 extern "C" {
 
 ErrorCode weld_rt_dict_reach(Worker* worker, Dict* dict, const std::byte* key) noexcept {
   const std::int64_t num_fields = count_fields(*dict);
   const std::uint64_t most = most_places(dict->key_shape, dict->entry_capacity);
-  DenseRange exact = range_of(*dict);
-  DenseRange wider = exact;
-  for (std::int64_t i = 0; i < num_fields; ++i) {
-    const FieldShape shape(*dict, i);
-    const std::uint64_t value = shape.value_of(key);
-    DenseField& field = exact.fields[i];
-    const std::uint64_t above = value - field.base;
-    if (above < field.span) continue;
-    const bool is_above = static_cast<std::int64_t>(above) >= 0;
-    if (field.span == 0) {
-      field = {value, 1, 0};
-    } else if (is_above) {
-      field.span = above + 1;
-    } else {
-      field.span += field.base - value;
-      field.base = value;
-    }
-    const std::uint64_t room = field.span / 2;
-    wider.fields[i] = {is_above ? field.base : field.base - room, field.span + room, 0};
-    clamp_to_type(shape, wider.fields[i]);
+  // Near the bound there is less room. With none the table would be made anew for every key.
+  for (const std::uint64_t share_of_room : {2, 4, 8}) {
+    DenseRange wider = range_of(*dict);
+    for (std::int64_t i = 0; i < num_fields; ++i)
+      widen(FieldShape(*dict, i), key, share_of_room, wider.fields[i]);
+    if (set_strides(wider, num_fields, most)) return make_dense(worker, *dict, wider);
   }
-  if (set_strides(wider, num_fields, most)) return make_dense(worker, *dict, wider);
-  if (set_strides(exact, num_fields, most)) return make_dense(worker, *dict, exact);
   return make_hashed(worker, *dict);
 }
 
